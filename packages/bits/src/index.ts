@@ -1,1 +1,2 @@
-export {};
+export * from './fields.js';
+export * from './layout.js';
