@@ -38,16 +38,22 @@ export function splitIova(iova: Iova, what = 'address'): Word64 {
 }
 
 function badAddress(what: string, value: string): DoorbellError {
-  return new DoorbellError('BAD_ADDRESS', `${what} ${value} is not an address`, 'pass a safe integer or a bigint of at most 64 bits', {
-    what,
-    value,
-  });
+  return new DoorbellError(
+    'BAD_ADDRESS',
+    `${what} ${value} is not an address`,
+    'pass a safe integer or a bigint of at most 64 bits',
+    {
+      what,
+      value,
+    },
+  );
 }
 
 /** `0x…`, lower case, without leading zeros. */
 export const hex = (value: number | bigint): string => '0x' + value.toString(16);
 /** (hi, lo) as `0x…`. */
-export const hex64 = (hi: number, lo: number): string => (hi ? '0x' + hi.toString(16) + (lo >>> 0).toString(16).padStart(8, '0') : hex(lo >>> 0));
+export const hex64 = (hi: number, lo: number): string =>
+  hi ? '0x' + hi.toString(16) + (lo >>> 0).toString(16).padStart(8, '0') : hex(lo >>> 0);
 /** `0xfirst–0xlast`. */
 export const showRange = (r: Range): string => `${hex(r.first)}–${hex(r.last)}`;
 export const overlaps = (a: Range, b: Range): boolean => a.first <= b.last && b.first <= a.last;

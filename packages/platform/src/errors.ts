@@ -26,10 +26,15 @@ export class HardwareError extends DoorbellError {}
 /** `HARDWARE_TIMEOUT`: a condition that a driver polled for did not come true within its limit. */
 export class HardwareTimeout extends HardwareError {
   constructor(what: string, limit: number) {
-    super('HARDWARE_TIMEOUT', `${what} did not happen within ${limit} polls`, 'look at the unit: is it enabled, stalled or in error?', {
-      what,
-      limit,
-    });
+    super(
+      'HARDWARE_TIMEOUT',
+      `${what} did not happen within ${limit} polls`,
+      'look at the unit: is it enabled, stalled or in error?',
+      {
+        what,
+        limit,
+      },
+    );
   }
 }
 

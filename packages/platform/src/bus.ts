@@ -1,0 +1,208 @@
+import { hex, overlaps, rangeOf, type Range } from './address.js';
+import { DoorbellError } from './errors.js';
+import type { PhysicalMemory } from './memory.js';
+import { swap32, type CpuPort } from './ports.js';
+
+/** Who makes an access that does not come from a device. */
+export const CPU = -1;
+
+/**
+ * Registers or another target on the system bus. Values are at most 32 bits; an 8-byte access arrives as `write64`, or as two
+ * 4-byte ones, low first, where that is absent. `source` is the DeviceID that travels beside a device's write, or `CPU`.
+ */
+export interface MmioRegion {
+  readonly name: string;
+  readonly base: number;
+  readonly size: number;
+  /** Byte order of the block's registers; `big` swaps at this border. */
+  readonly endian?: 'little' | 'big';
+  /** Legal access sizes in bytes. Default: 4 and 8. */
+  readonly sizes?: readonly number[];
+  read(offset: number, size: number): number;
+  write(offset: number, size: number, value: number, source: number): void;
+  write64?(offset: number, hi: number, lo: number, source: number): void;
+}
+
+const DEFAULT_SIZES: readonly number[] = [4, 8];
+
+/** x86 port I/O. */
+export interface PortRegion {
+  readonly name: string;
+  readonly first: number;
+  readonly last: number;
+  in32(port: number): number;
+  out32(port: number, value: number): void;
+}
+
+/**
+ * The address map: RAM and regions. The CPU's side (`CpuPort`) throws typed errors, since a stray access there is a mistake of
+ * our caller; the device side (`deviceRead32`, `deviceWrite32`) answers as an interconnect does: ones, or dropped.
+ */
+export class SystemBus implements CpuPort {
+  private regions: MmioRegion[] = [];
+  private ports: PortRegion[] = [];
+  private lastRegion: MmioRegion | undefined;
+
+  constructor(readonly memory: PhysicalMemory) {}
+
+  /** Adds a region. Errors: `REGION_OVERLAP` naming both. */
+  map(region: MmioRegion): void {
+    const range = rangeOf(region.base, region.size);
+    for (const other of this.regions) {
+      if (overlaps(range, rangeOf(other.base, other.size)))
+        throw regionOverlap(region.name, range, other.name, rangeOf(other.base, other.size));
+    }
+    for (const bank of this.memory.banks) {
+      if (overlaps(range, rangeOf(bank.base, bank.size)))
+        throw regionOverlap(region.name, range, 'RAM', rangeOf(bank.base, bank.size));
+    }
+    this.regions.push(region);
+    this.regions.sort((a, b) => a.base - b.base);
+    this.lastRegion = undefined;
+  }
+
+  unmap(region: MmioRegion): void {
+    this.regions = this.regions.filter((r) => r !== region);
+    this.lastRegion = undefined;
+  }
+
+  mapPorts(region: PortRegion): void {
+    this.ports.push(region);
+  }
+
+  /** The region that holds an address, if any. */
+  regionAt(address: number): MmioRegion | undefined {
+    const last = this.lastRegion;
+    if (last !== undefined && address >= last.base && address < last.base + last.size) return last;
+    let lo = 0;
+    let hi = this.regions.length - 1;
+    while (lo <= hi) {
+      const mid = (lo + hi) >>> 1;
+      const r = this.regions[mid]!;
+      if (address < r.base) hi = mid - 1;
+      else if (address >= r.base + r.size) lo = mid + 1;
+      else return (this.lastRegion = r);
+    }
+    return undefined;
+  }
+
+  /** A device's 4-byte write after translation. False: nothing is there. `source` is its DeviceID. */
+  deviceWrite32(address: number, value: number, source: number): boolean {
+    if (this.memory.has(address)) {
+      this.memory.write32(address - (address & 3), value);
+      return true;
+    }
+    const region = this.regionAt(address);
+    if (region === undefined || !legal(region, address, 4)) return false;
+    region.write(address - region.base, 4, region.endian === 'big' ? swap32(value) : value, source);
+    return true;
+  }
+
+  /** A device's 4-byte read after translation; all ones where nothing is. */
+  deviceRead32(address: number): number {
+    if (this.memory.has(address)) return this.memory.read32(address - (address & 3));
+    const region = this.regionAt(address);
+    if (region === undefined || !legal(region, address, 4)) return 0xffff_ffff;
+    const value = region.read(address - region.base, 4) >>> 0;
+    return region.endian === 'big' ? swap32(value) : value;
+  }
+
+  read8(address: number): number {
+    return this.memory.has(address) ? this.memory.read8(address) : this.load(address, 1);
+  }
+  read16(address: number): number {
+    return this.memory.has(address) ? this.memory.read16(address) : this.load(address, 2);
+  }
+  read32(address: number): number {
+    return this.memory.has(address) ? this.memory.read32(address) : this.load(address, 4);
+  }
+  write8(address: number, value: number): void {
+    if (this.memory.has(address)) this.memory.write8(address, value);
+    else this.store(address, 1, value);
+  }
+  write16(address: number, value: number): void {
+    if (this.memory.has(address)) this.memory.write16(address, value);
+    else this.store(address, 2, value);
+  }
+  write32(address: number, value: number): void {
+    if (this.memory.has(address)) this.memory.write32(address, value);
+    else this.store(address, 4, value >>> 0);
+  }
+  write64(address: number, hi: number, lo: number): void {
+    if (this.memory.has(address)) return this.memory.write64(address, hi, lo);
+    const region = this.target(address, 8);
+    const offset = address - region.base;
+    if (region.endian === 'big') {
+      // The first four bytes in memory order are the most significant ones.
+      const first = swap32(lo);
+      const second = swap32(hi);
+      if (region.write64) region.write64(offset, first, second, CPU);
+      else {
+        region.write(offset, 4, first, CPU);
+        region.write(offset + 4, 4, second, CPU);
+      }
+    } else if (region.write64) region.write64(offset, hi >>> 0, lo >>> 0, CPU);
+    else {
+      region.write(offset, 4, lo >>> 0, CPU);
+      region.write(offset + 4, 4, hi >>> 0, CPU);
+    }
+  }
+
+  in32(port: number): number {
+    const region = this.ports.find((p) => port >= p.first && port <= p.last);
+    return region ? region.in32(port) >>> 0 : 0xffff_ffff;
+  }
+  out32(port: number, value: number): void {
+    this.ports.find((p) => port >= p.first && port <= p.last)?.out32(port, value >>> 0);
+  }
+
+  private load(address: number, size: number): number {
+    const region = this.target(address, size);
+    return swapped(region, region.read(address - region.base, size) >>> 0, size);
+  }
+
+  private store(address: number, size: number, value: number): void {
+    const region = this.target(address, size);
+    region.write(address - region.base, size, swapped(region, value, size), CPU);
+  }
+
+  private target(address: number, size: number): MmioRegion {
+    const region = this.regionAt(address);
+    if (region === undefined) {
+      throw new DoorbellError(
+        'NO_SUCH_ADDRESS',
+        `nothing answers at ${hex(address)}`,
+        'check the address against platform.describe()',
+        { address, size },
+      );
+    }
+    if (!legal(region, address, size)) {
+      const sizes = region.sizes ?? DEFAULT_SIZES;
+      throw new DoorbellError(
+        address % size ? 'UNALIGNED' : 'BAD_ACCESS_SIZE',
+        `access of ${size} bytes at ${hex(address)} is not legal in ${region.name} (aligned ${sizes.join(', ')} bytes)`,
+        'use a legal size at an aligned offset',
+        { address, size, region: region.name },
+      );
+    }
+    return region;
+  }
+}
+
+const legal = (region: MmioRegion, address: number, size: number): boolean =>
+  (region.sizes ?? DEFAULT_SIZES).includes(size) &&
+  (address - region.base) % size === 0 &&
+  address + size <= region.base + region.size;
+
+const swapped = (region: MmioRegion, value: number, size: number): number => {
+  if (region.endian !== 'big' || size === 1) return value;
+  return size === 2 ? ((value & 0xff) << 8) | ((value >>> 8) & 0xff) : swap32(value);
+};
+
+export const regionOverlap = (a: string, ra: Range, b: string, rb: Range): DoorbellError =>
+  new DoorbellError(
+    'REGION_OVERLAP',
+    `${a} (${hex(ra.first)}–${hex(ra.last)}) overlaps ${b} (${hex(rb.first)}–${hex(rb.last)})`,
+    'move one of them',
+    { a, b, ranges: [ra, rb] },
+  );

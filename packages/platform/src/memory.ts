@@ -1,0 +1,254 @@
+import { DoorbellError } from './errors.js';
+import { hex } from './address.js';
+import type { MemoryPort } from './ports.js';
+
+/** RAM is materialised in chunks of this size when first written. */
+const CHUNK_BITS = 19;
+const CHUNK = 2 ** CHUNK_BITS;
+const WORDS = CHUNK / 4;
+/** Chunks per directory: 1 GiB. */
+const DIRECTORY_BITS = 30;
+const PER_DIRECTORY = 2 ** (DIRECTORY_BITS - CHUNK_BITS);
+
+/** Physical addresses have at most 52 bits. */
+export const MAX_ADDRESS = 2 ** 52 - 1;
+
+/** One bank of RAM, inclusive. */
+export interface MemoryBank {
+  readonly base: number;
+  readonly size: number;
+}
+
+const SLOTS = 512;
+const NOWHERE = 2 ** 60;
+
+/** Where an untouched chunk reads from: shared, never written. */
+const ZERO = new Uint32Array(WORDS);
+
+/**
+ * Sparse physical memory up to 52-bit addresses. Creating it allocates nothing; a chunk of 512 KiB appears when it is first
+ * written. Reads of memory that was never written give 0.
+ *
+ * Aligned 32-bit access is the fast path: the last chunk is remembered, so a walk or a queue costs two compares and a load;
+ * behind it a direct-mapped table remembers the last chunks by number.
+ * Values are little-endian, as every host that runs this is.
+ */
+export class PhysicalMemory implements MemoryPort {
+  readonly banks: readonly MemoryBank[];
+  private readonly directories = new Map<number, (Uint32Array | undefined)[]>();
+  /** Base of the chunk in `last`; beyond every address while there is none. */
+  private lastBase = NOWHERE;
+  private last: Uint32Array = ZERO;
+  private readonly slotKeys = new Float64Array(SLOTS).fill(-1);
+  private readonly slots: Uint32Array[] = new Array<Uint32Array>(SLOTS).fill(ZERO);
+
+  constructor(banks: readonly MemoryBank[]) {
+    this.banks = [...banks].sort((a, b) => a.base - b.base);
+  }
+
+  /** Whether all of [address, address + length) is RAM. */
+  contains(address: number, length = 1): boolean {
+    for (const b of this.banks) if (address >= b.base && address + length <= b.base + b.size) return true;
+    return false;
+  }
+
+  /** Whether a walker may read there: never throws. */
+  has(address: number): boolean {
+    const offset = address - this.lastBase;
+    return (offset >= 0 && offset < CHUNK) || this.contains(address);
+  }
+
+  read32(address: number): number {
+    let offset = address - this.lastBase;
+    if (offset < 0 || offset >= CHUNK) offset = this.select(address);
+    if (offset & 3) throw unaligned(address, 4);
+    return this.last[offset >>> 2]!;
+  }
+
+  write32(address: number, value: number): void {
+    let offset = address - this.lastBase;
+    if (offset < 0 || offset >= CHUNK || this.last === ZERO) offset = this.selectForWrite(address);
+    if (offset & 3) throw unaligned(address, 4);
+    this.last[offset >>> 2] = value;
+  }
+
+  write64(address: number, hi: number, lo: number): void {
+    if (address & 7) throw unaligned(address, 8);
+    this.write32(address, lo);
+    this.last[(address % CHUNK >>> 2) + 1] = hi;
+  }
+
+  read8(address: number): number {
+    return (this.read32(address - (address & 3)) >>> (8 * (address & 3))) & 0xff;
+  }
+
+  read16(address: number): number {
+    if (address & 1) throw unaligned(address, 2);
+    return (this.read32(address - (address & 3)) >>> (8 * (address & 3))) & 0xffff;
+  }
+
+  write8(address: number, value: number): void {
+    const at = address - (address & 3);
+    const shift = 8 * (address & 3);
+    this.write32(at, (this.read32(at) & ~(0xff << shift)) | ((value & 0xff) << shift));
+  }
+
+  write16(address: number, value: number): void {
+    if (address & 1) throw unaligned(address, 2);
+    const at = address - (address & 3);
+    const shift = 8 * (address & 3);
+    this.write32(at, (this.read32(at) & ~(0xffff << shift)) | ((value & 0xffff) << shift));
+  }
+
+  readBytes(address: number, into: Uint8Array): void {
+    for (let done = 0; done < into.length; ) {
+      const at = address + done;
+      const offset = at % CHUNK;
+      const n = Math.min(into.length - done, CHUNK - offset);
+      this.select(at);
+      into.set(new Uint8Array(this.last.buffer, offset, n), done);
+      done += n;
+    }
+    if (into.length && !this.contains(address, into.length)) throw outside(address, into.length);
+  }
+
+  writeBytes(address: number, from: Uint8Array): void {
+    if (from.length && !this.contains(address, from.length)) throw outside(address, from.length);
+    for (let done = 0; done < from.length; ) {
+      const at = address + done;
+      const offset = at % CHUNK;
+      const n = Math.min(from.length - done, CHUNK - offset);
+      this.selectForWrite(at);
+      new Uint8Array(this.last.buffer, offset, n).set(from.subarray(done, done + n));
+      done += n;
+    }
+  }
+
+  fill(address: number, length: number, byte: number): void {
+    if (length && !this.contains(address, length)) throw outside(address, length);
+    for (let done = 0; done < length; ) {
+      const at = address + done;
+      const offset = at % CHUNK;
+      const n = Math.min(length - done, CHUNK - offset);
+      this.select(at);
+      if (byte !== 0 || this.last !== ZERO) {
+        this.selectForWrite(at);
+        new Uint8Array(this.last.buffer, offset, n).fill(byte);
+      }
+      done += n;
+    }
+  }
+
+  /** In process everything written is visible at once. */
+  barrier(): void {}
+
+  /** Chunks that exist, in ascending order: the whole content, everything else is zero. */
+  *chunks(): Generator<{ address: number; words: Uint32Array }> {
+    for (const d of [...this.directories.keys()].sort((a, b) => a - b)) {
+      const directory = this.directories.get(d)!;
+      for (let i = 0; i < directory.length; i++) {
+        const words = directory[i];
+        if (words) yield { address: d * 2 ** DIRECTORY_BITS + i * CHUNK, words };
+      }
+    }
+  }
+
+  /** Bytes that are really allocated. */
+  get allocated(): number {
+    let n = 0;
+    for (const { words } of this.chunks()) n += words.byteLength;
+    return n;
+  }
+
+  snapshot(): MemoryState {
+    return [...this.chunks()].map(({ address, words }) => ({ address, words: words.slice() }));
+  }
+
+  restore(state: MemoryState): void {
+    this.directories.clear();
+    this.forget();
+    for (const { address, words } of state) {
+      const key = Math.floor(address / CHUNK);
+      this.directory(key)[key % PER_DIRECTORY] = words.slice();
+    }
+  }
+
+  /** Equal for equal contents, whatever was touched: FNV-1a over non-zero words and their addresses. */
+  digest(): string {
+    let h = 0x811c9dc5;
+    for (const { address, words } of this.chunks()) {
+      const base = Math.floor(address / 4) | 0;
+      for (let i = 0; i < words.length; i++) {
+        const w = words[i]!;
+        if (w !== 0) h = Math.imul(Math.imul(h ^ (base + i), 0x01000193) ^ w, 0x01000193);
+      }
+    }
+    return (h >>> 0).toString(16).padStart(8, '0');
+  }
+
+  /** Makes `last` the chunk of `address` and returns the offset in it. */
+  private select(address: number): number {
+    const key = Math.floor(address / CHUNK);
+    const slot = key % SLOTS;
+    if (this.slotKeys[slot] === key) {
+      this.last = this.slots[slot]!;
+      this.lastBase = key * CHUNK;
+      return address - this.lastBase;
+    }
+    if (!this.contains(address)) throw outside(address, 1);
+    this.remember(key, this.directories.get(Math.floor(key / PER_DIRECTORY))?.[key % PER_DIRECTORY] ?? ZERO);
+    return address - key * CHUNK;
+  }
+
+  private selectForWrite(address: number): number {
+    const key = Math.floor(address / CHUNK);
+    if (!this.contains(address)) throw outside(address, 1);
+    const directory = this.directory(key);
+    this.remember(key, (directory[key % PER_DIRECTORY] ??= new Uint32Array(WORDS)));
+    return address - key * CHUNK;
+  }
+
+  /** A chunk that is RAM only in part is used once and not remembered: its holes have to be refused each time. */
+  private remember(key: number, chunk: Uint32Array): void {
+    this.last = chunk;
+    if (!this.contains(key * CHUNK, CHUNK)) {
+      this.lastBase = NOWHERE;
+      return;
+    }
+    this.lastBase = key * CHUNK;
+    this.slotKeys[key % SLOTS] = key;
+    this.slots[key % SLOTS] = chunk;
+  }
+
+  private forget(): void {
+    this.lastBase = NOWHERE;
+    this.last = ZERO;
+    this.slotKeys.fill(-1);
+    this.slots.fill(ZERO);
+  }
+
+  private directory(key: number): (Uint32Array | undefined)[] {
+    const d = Math.floor(key / PER_DIRECTORY);
+    let directory = this.directories.get(d);
+    if (!directory) this.directories.set(d, (directory = []));
+    return directory;
+  }
+}
+
+export type MemoryState = { address: number; words: Uint32Array }[];
+
+const unaligned = (address: number, size: number): DoorbellError =>
+  new DoorbellError(
+    'UNALIGNED',
+    `access of ${size} bytes at ${hex(address)} is not aligned`,
+    `align it to ${size} bytes`,
+    { address, size },
+  );
+
+const outside = (address: number, length: number): DoorbellError =>
+  new DoorbellError(
+    'OUTSIDE_MEMORY',
+    `no RAM at ${hex(address)}${length > 1 ? ` (${length} bytes)` : ''}`,
+    'give the platform a memory bank there, or check the address',
+    { address, length },
+  );

@@ -1,0 +1,127 @@
+import { written, type LayoutInfo } from '@doorbell/bits';
+import type { MmioRegion } from './bus.js';
+import type { Diagnostics } from './diagnostics.js';
+import { hex } from './address.js';
+
+/** Called after the register's word was stored: its new value, what was written, and who wrote. */
+export type WriteHandler = (value: number, written: number, source: number) => void;
+
+export interface RegisterFileOptions {
+  readonly name: string;
+  readonly base: number;
+  readonly size: number;
+  readonly endian?: 'little' | 'big';
+  readonly sizes?: readonly number[];
+  readonly diagnostics: Diagnostics;
+  /** The block's registers: layouts with their offsets. */
+  readonly registers: readonly { readonly $: LayoutInfo }[];
+}
+
+/**
+ * A block's registers, declared by layouts: access kinds and reset values come from the tables, behaviour from handlers. A word
+ * that no layout names reads 0, drops writes, and is noted as not modelled.
+ */
+export class RegisterFile implements MmioRegion {
+  readonly name: string;
+  readonly base: number;
+  readonly size: number;
+  readonly endian: 'little' | 'big';
+  readonly sizes: readonly number[];
+  /** Register words by offset / 4: what reads return, except where a read handler stands. */
+  readonly words: Uint32Array;
+  private readonly diagnostics: Diagnostics;
+  private readonly registers: readonly { readonly $: LayoutInfo }[];
+  private readonly owner: ({ readonly $: LayoutInfo } | undefined)[] = [];
+  private readonly writers: (WriteHandler | undefined)[] = [];
+  private readonly readers: ((() => number) | undefined)[] = [];
+
+  constructor(options: RegisterFileOptions) {
+    this.name = options.name;
+    this.base = options.base;
+    this.size = options.size;
+    this.endian = options.endian ?? 'little';
+    this.sizes = options.sizes ?? [4, 8];
+    this.diagnostics = options.diagnostics;
+    this.registers = options.registers;
+    this.words = new Uint32Array(options.size / 4);
+    for (const r of options.registers) {
+      for (let i = 0; i < r.$.width / 32; i++) {
+        const word = r.$.at / 4 + i;
+        const other = this.owner[word];
+        if (other) throw new RangeError(`${this.name}: ${r.$.name} and ${other.$.name} both lie at ${hex(word * 4)}`);
+        if (word >= this.words.length)
+          throw new RangeError(`${this.name}: ${r.$.name} at ${hex(r.$.at)} lies outside ${hex(options.size)} bytes`);
+        this.owner[word] = r;
+      }
+    }
+    this.reset();
+  }
+
+  reset(): void {
+    this.words.fill(0);
+    for (const { $ } of this.registers) this.words.set($.reset, $.at / 4);
+  }
+
+  /** A word by byte offset. */
+  get(offset: number): number {
+    return this.words[offset >>> 2]!;
+  }
+
+  /** Hardware's own update: no access rules. */
+  set(offset: number, value: number): void {
+    this.words[offset >>> 2] = value;
+  }
+
+  /** What a write to the word at `offset` does after it was stored. A 64-bit register has a handler per word. */
+  onWrite(offset: number, handler: WriteHandler): void {
+    this.writers[offset >>> 2] = handler;
+  }
+
+  /** Where a read has an effect or a computed value. */
+  onRead(offset: number, handler: () => number): void {
+    this.readers[offset >>> 2] = handler;
+  }
+
+  read(offset: number, size: number): number {
+    const word = offset >>> 2;
+    const reader = this.readers[word];
+    const owner = this.owner[word];
+    if (owner === undefined) this.diagnostics.unimplemented(this.name, `read of ${hex(offset)}`);
+    const value = reader ? reader() : owner ? this.words[word]! & owner.$.readable[word - owner.$.at / 4]! : 0;
+    if (size === 4) return value >>> 0;
+    return (value >>> (8 * (offset & 3))) & (size === 1 ? 0xff : 0xffff);
+  }
+
+  write(offset: number, size: number, value: number, source: number): void {
+    const word = offset >>> 2;
+    const owner = this.owner[word];
+    if (owner === undefined) {
+      this.diagnostics.unimplemented(this.name, `write of ${hex(offset)}`);
+      return;
+    }
+    const old = this.words[word]!;
+    if (size < 4) {
+      const shift = 8 * (offset & 3);
+      const mask = (size === 1 ? 0xff : 0xffff) << shift;
+      // The other bytes are written as they are; write-1-to-clear bits among them stay.
+      value = ((old & ~mask & ~owner.$.w1c[word - owner.$.at / 4]!) | ((value << shift) & mask)) >>> 0;
+    }
+    const now = written(owner, word - owner.$.at / 4, old, value);
+    this.words[word] = now;
+    this.writers[word]?.(now, value >>> 0, source);
+  }
+
+  /** Low dword, then high dword: the one that holds a start bit comes last. */
+  write64(offset: number, hi: number, lo: number, source: number): void {
+    this.write(offset, 4, lo, source);
+    this.write(offset + 4, 4, hi, source);
+  }
+
+  snapshot(): Uint32Array {
+    return this.words.slice();
+  }
+
+  restore(words: Uint32Array): void {
+    this.words.set(words);
+  }
+}
