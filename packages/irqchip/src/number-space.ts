@@ -1,0 +1,77 @@
+import { DoorbellError } from '@doorbell/platform';
+
+/** A range of interrupt numbers to give out, lowest first; blocks of a power of two are aligned on request. Deterministic. */
+export class NumberSpace {
+  private readonly used: Uint8Array;
+  private free: number;
+
+  constructor(
+    readonly what: string,
+    readonly first: number,
+    readonly count: number,
+  ) {
+    this.used = new Uint8Array(count);
+    this.free = count;
+  }
+
+  get available(): number {
+    return this.free;
+  }
+
+  /** Any `count` numbers. Errors: `IRQ_EXHAUSTED` with `available`; nothing changed then. */
+  take(count: number): number[] {
+    if (count > this.free) throw this.exhausted(count, this.free);
+    const out: number[] = [];
+    for (let i = 0; out.length < count; i++) if (!this.used[i]) out.push(i);
+    for (const i of out) this.used[i] = 1;
+    this.free -= count;
+    return out.map((i) => this.first + i);
+  }
+
+  /** `count` consecutive numbers, the first a multiple of `align`. */
+  takeBlock(count: number, align = 1): number {
+    let best = 0;
+    const start = (align - (this.first % align)) % align;
+    for (let i = start; i + count <= this.count; i += align) {
+      let n = 0;
+      while (n < count && !this.used[i + n]) n++;
+      best = Math.max(best, n);
+      if (n === count) {
+        this.used.fill(1, i, i + count);
+        this.free -= count;
+        return this.first + i;
+      }
+    }
+    throw this.exhausted(count, best);
+  }
+
+  give(numbers: readonly number[]): void {
+    for (const n of numbers) {
+      if (this.used[n - this.first]) this.free++;
+      this.used[n - this.first] = 0;
+    }
+  }
+
+  isUsed(number: number): boolean {
+    return this.used[number - this.first] === 1;
+  }
+
+  digest(): string {
+    let h = 0x811c9dc5;
+    for (let i = 0; i < this.used.length; i++) if (this.used[i]) h = Math.imul(h ^ i, 0x01000193);
+    return `${this.free}/${(h >>> 0).toString(16)}`;
+  }
+
+  private exhausted(needed: number, available: number): DoorbellError {
+    return new DoorbellError(
+      'IRQ_EXHAUSTED',
+      `${this.what}: ${needed} needed, ${available} available`,
+      'ask for fewer vectors or free some',
+      {
+        what: this.what,
+        needed,
+        available,
+      },
+    );
+  }
+}
