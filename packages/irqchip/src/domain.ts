@@ -1,5 +1,5 @@
 import { DoorbellError, type Device } from '@doorbell/platform';
-import { SyncWaterfallHook } from 'tapable';
+import { SyncWaterfallHook, type FullTap } from 'tapable';
 import { MsiBlock } from './block.js';
 import type { IrqLevel, MsiRequest, Prepared, RootLevel } from './level.js';
 import { NO_MESSAGE } from './level.js';
@@ -128,7 +128,7 @@ export const noSuchCpu = (root: string, cpu: number, cpus: readonly number[]): D
   });
 
 /** tapable passes the previous value on when a tap returns nothing; a level that forgets its message must not go unnoticed. */
-function mustReturn<T extends { name: string; fn: (...args: never[]) => unknown }>(tap: T): T {
+function mustReturn(tap: FullTap): FullTap {
   const inner = tap.fn as (...args: unknown[]) => unknown;
   return {
     ...tap,
