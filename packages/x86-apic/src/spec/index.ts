@@ -1,1 +1,3 @@
-export {};
+export * from './ioapic.js';
+export * from './lapic.js';
+export * from './messages.js';

@@ -1,1 +1,3 @@
-export {};
+export * from './first-stage.js';
+export * from './geometry.js';
+export * from './second-stage.js';
