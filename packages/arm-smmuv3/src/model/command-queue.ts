@@ -1,0 +1,167 @@
+import { getAddress, getAt, getHi, long } from '@doorbell/bits';
+import type { PhysicalMemory, RegisterFile, Trace } from '@doorbell/platform';
+import {
+  CERROR,
+  CMD_CFGI,
+  CMD_CFGI_STE_RANGE,
+  CMD_SYNC,
+  CMD_TLBI,
+  CMDQ_CONS,
+  CMDQ_PROD,
+  COMMAND_SIZE,
+  CS,
+  OP,
+  OP_NAMES,
+  TLBI_TG_BITS,
+} from '../spec/index.js';
+import type { Configuration } from './configuration.js';
+import type { Features } from './features.js';
+import type { Tlb } from './tlb.js';
+
+/** What commands act on. */
+export interface CommandTarget {
+  readonly name: string;
+  readonly tlb: Tlb;
+  readonly configuration: Configuration;
+  readonly features: Features;
+  readonly split: number;
+  /** CMD_SYNC with CS = 1: the message if there is one, and the wire. */
+  signalSync(address: number, data: number): void;
+  commandError(): void;
+}
+
+const SSEC = 1 << 10;
+const ADDRESS = long(127, 64);
+
+/** Consumes commands up to PROD, in order; stops at the first illegal one with CONS on it. */
+export class CommandQueue {
+  base = 0;
+  bits = 0;
+  private busy = false;
+  private readonly words = new Uint32Array(COMMAND_SIZE / 4);
+
+  constructor(
+    private readonly registers: RegisterFile,
+    private readonly memory: PhysicalMemory,
+    private readonly trace: Trace,
+    private readonly target: CommandTarget,
+  ) {}
+
+  consume(): void {
+    // a SYNC's message may reach our own registers: the outer loop goes on with whatever PROD is then
+    if (this.busy) return;
+    this.busy = true;
+    const mask = 2 ** (this.bits + 1) - 1;
+    for (let n = 0; n <= mask; n++) {
+      const cons = this.registers.get(CMDQ_CONS.$.at);
+      if (((cons ^ this.registers.get(CMDQ_PROD.$.at)) & mask) === 0) break;
+      const error = this.step(this.base + COMMAND_SIZE * (cons & (2 ** this.bits - 1)));
+      if (error !== CERROR.NONE) {
+        this.registers.set(CMDQ_CONS.$.at, ((cons & CMDQ_CONS.RD.mask) | (error << CMDQ_CONS.ERR.lsb)) >>> 0);
+        this.busy = false;
+        return this.target.commandError();
+      }
+      this.registers.set(CMDQ_CONS.$.at, ((cons & CMDQ_CONS.ERR.mask) | ((cons + 1) & mask)) >>> 0);
+    }
+    this.busy = false;
+  }
+
+  private step(at: number): number {
+    if (!this.memory.has(at) || !this.memory.has(at + COMMAND_SIZE - 4)) return CERROR.ABT;
+    const w = this.words;
+    for (let i = 0; i < w.length; i++) w[i] = this.memory.read32(at + 4 * i);
+    const error = this.execute(w);
+    if (this.trace.on) {
+      const op = w[0]! & 0xff;
+      this.trace.step({
+        by: this.target.name,
+        what: `command ${OP_NAMES[op] ?? `0x${op.toString(16)}`}`,
+        at,
+        words: [...w],
+        decoded: '',
+        why: error === CERROR.NONE ? 'done' : `error ${error}`,
+      });
+    }
+    return error;
+  }
+
+  /** §4.1, §4.3–4.7: what it does, or CERROR_ILL. */
+  private execute(w: Uint32Array): number {
+    const { tlb, configuration, features: f, split } = this.target;
+    const op = w[0]! & 0xff;
+    if (op <= OP.CFGI_CD_ALL && (w[0]! & SSEC) !== 0) return CERROR.ILL;
+    switch (op) {
+      case OP.PREFETCH_CONFIG:
+      case OP.PREFETCH_ADDR:
+        return CERROR.NONE; // a hint
+      case OP.CFGI_STE:
+        configuration.invalidateSte(getAt(w, 0, CMD_CFGI.SID), getAt(w, 0, CMD_CFGI.LEAF) === 1, split);
+        return CERROR.NONE;
+      case OP.CFGI_STE_RANGE: {
+        const range = getAt(w, 0, CMD_CFGI_STE_RANGE.RANGE);
+        if (range === 31) configuration.clear();
+        else configuration.invalidateSteRange(getAt(w, 0, CMD_CFGI_STE_RANGE.SID), range + 1, split);
+        return CERROR.NONE;
+      }
+      case OP.CFGI_CD:
+        if (!f.s1p) return CERROR.ILL;
+        configuration.invalidateCd(
+          getAt(w, 0, CMD_CFGI.SID),
+          getAt(w, 0, CMD_CFGI.SSID),
+          getAt(w, 0, CMD_CFGI.LEAF) === 1,
+        );
+        return CERROR.NONE;
+      case OP.CFGI_CD_ALL:
+        if (!f.s1p) return CERROR.ILL;
+        configuration.invalidateCds(getAt(w, 0, CMD_CFGI.SID));
+        return CERROR.NONE;
+      case OP.TLBI_NH_ALL:
+        if (!f.s1p) return CERROR.ILL;
+        tlb.invalidateContext(0);
+        return CERROR.NONE;
+      case OP.TLBI_NH_ASID:
+        if (!f.s1p) return CERROR.ILL;
+        tlb.invalidateContext(0, getAt(w, 0, CMD_TLBI.ASID));
+        return CERROR.NONE;
+      case OP.TLBI_NH_VA:
+        return this.tlbiAddress(w, getAt(w, 0, CMD_TLBI.ASID));
+      case OP.TLBI_NH_VAA:
+        return this.tlbiAddress(w, -1);
+      case OP.TLBI_NSNH_ALL:
+        tlb.clear();
+        return CERROR.NONE;
+      case OP.SYNC:
+        return this.sync(w);
+      default:
+        // absent features (stage 2, EL2, ATS, PRI, stalls, MPAM), secure forms and unknown opcodes
+        return CERROR.ILL;
+    }
+  }
+
+  private tlbiAddress(w: Uint32Array, asid: number): number {
+    const { tlb, features: f } = this.target;
+    if (!f.s1p) return CERROR.ILL;
+    const hi = getHi(w, 0, ADDRESS);
+    const lo = (w[2]! & ~0xfff) >>> 0;
+    const g = f.ril ? TLBI_TG_BITS[getAt(w, 0, CMD_TLBI.TG)]! : 0;
+    if (g === 0) {
+      tlb.invalidateAddress(0, asid, hi, lo);
+      return CERROR.NONE;
+    }
+    const num = getAt(w, 0, CMD_TLBI.NUM);
+    const scale = getAt(w, 0, CMD_TLBI.SCALE);
+    const ttl = getAt(w, 0, CMD_TLBI.TTL);
+    if (num === 0 && scale === 0 && ttl === 0) return CERROR.ILL;
+    const level = g === 14 && ttl === 1 ? 0 : ttl;
+    if (num === 0 && scale === 0) tlb.invalidateAddress(0, asid, hi, lo, g, level);
+    else tlb.invalidateRange(0, asid, hi, lo, (num + 1) * 2 ** scale * 2 ** g, g, level);
+    return CERROR.NONE;
+  }
+
+  private sync(w: Uint32Array): number {
+    const cs = getAt(w, 0, CMD_SYNC.CS);
+    if (cs === 3) return CERROR.ILL;
+    if (cs === CS.IRQ) this.target.signalSync(getAddress(w, 0, CMD_SYNC.MSIADDR), getAt(w, 0, CMD_SYNC.MSIDATA));
+    return CERROR.NONE;
+  }
+}

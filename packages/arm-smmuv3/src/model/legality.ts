@@ -1,0 +1,62 @@
+import { getAddress, getAt } from '@doorbell/bits';
+import { ADDRESS_BITS, CD, CONFIG, STE, TG0_BITS, TG1_BITS } from '../spec/index.js';
+import type { Features } from './features.js';
+
+/** S1CDMax as it counts: ignored, not illegal, while the unit has no substreams. */
+export const cdBits = (ste: Uint32Array, f: Features): number => (f.ssidBits === 0 ? 0 : getAt(ste, 0, STE.S1CDMax));
+
+/** Why an STE of a non-secure stream is C_BAD_STE, in the order of §5.2.2; null where it is legal. */
+export function badSte(ste: Uint32Array, f: Features): string | null {
+  if (getAt(ste, 0, STE.V) === 0) return 'V = 0';
+  const config = getAt(ste, 0, STE.Config);
+  if (config < CONFIG.BYPASS) return null; // an aborting STE is never bad
+  const stage1 = (config & 1) === 1;
+  const stage2 = (config & 2) === 2;
+  if (stage1 && !f.s1p) return 'Config enables stage 1, IDR0.S1P = 0';
+  if (stage2 && !f.s2p) return 'Config enables stage 2, IDR0.S2P = 0';
+  if (config === CONFIG.S1 && f.hyp && (getAt(ste, 0, STE.STRW) & 1) === 1) return 'STRW = x1';
+  if (stage1) {
+    if (getAt(ste, 0, STE.S1STALLD) === 1 && f.stallModel !== 0) return 'S1STALLD = 1 with STALL_MODEL ≠ 0';
+    const max = cdBits(ste, f);
+    if (max > f.ssidBits) return 'S1CDMax > SSIDSIZE';
+    const fmt = getAt(ste, 0, STE.S1Fmt);
+    if (max !== 0 && !f.cd2l && (fmt === 1 || fmt === 2)) return 'two-level S1Fmt, IDR0.CD2L = 0';
+    if (getAddress(ste, 0, STE.S1ContextPtr) >= 2 ** f.oasBits) return 'S1ContextPtr outside OAS';
+  }
+  return null;
+}
+
+/** Output address bits of a CD: min(IPS, OAS). */
+export const effectiveIps = (cd: Uint32Array, f: Features): number =>
+  Math.min(ADDRESS_BITS[getAt(cd, 0, CD.IPS)]!, f.oasBits);
+
+/** Why a CD is C_BAD_CD (§5.4.2); null where it is legal. `ste` is the one that named it. */
+export function badCd(cd: Uint32Array, ste: Uint32Array, f: Features): string | null {
+  const at = (field: Parameters<typeof getAt>[2]) => getAt(cd, 0, field);
+  if (at(CD.V) === 0) return 'V = 0';
+  if (getAt(ste, 0, STE.S1STALLD) === 1 && at(CD.S) === 1) return 'S = 1 under STE.S1STALLD';
+  if (f.termModel === 1 && at(CD.A) === 0) return 'A = 0 with TERM_MODEL = 1';
+  if (f.stallModel === 1 && at(CD.S) === 1) return 'S = 1 with STALL_MODEL 1';
+  if (f.stallModel === 2 && at(CD.S) === 0) return 'S = 0 with STALL_MODEL 2';
+  if (at(CD.ENDI) === 1 && !(at(CD.EPD0) === 1 && at(CD.EPD1) === 1)) return 'ENDI = 1, tables are little-endian here';
+  if (at(CD.AA64) === 0) return 'AA64 = 0, TTF has AArch64 only';
+  if (at(CD.HA) === 1 || at(CD.HD) === 1 || at(CD.HAFT) === 1) return 'HA, HD or HAFT set, HTTU = 0';
+  if (!f.asid16 && at(CD.ASID) > 0xff) return 'ASID[15:8] ≠ 0, ASID16 = 0';
+  if (at(CD.EPD0) === 0) {
+    const bad = badHalf(at(CD.T0SZ), TG0_BITS[at(CD.TG0)]!, getAddress(cd, 0, CD.TTB0), effectiveIps(cd, f), f);
+    if (bad) return bad.replaceAll('x', '0');
+  }
+  if (at(CD.EPD1) === 0) {
+    const bad = badHalf(at(CD.T1SZ), TG1_BITS[at(CD.TG1)]!, getAddress(cd, 0, CD.TTB1), effectiveIps(cd, f), f);
+    if (bad) return bad.replaceAll('x', '1');
+  }
+  return null;
+}
+
+function badHalf(txsz: number, g: number, ttb: number, ips: number, f: Features): string | null {
+  const max = !f.stt ? 39 : g === 16 ? 47 : 48;
+  if (txsz < 16 || txsz > max) return `TxSZ = ${txsz} is out of 16–${max}`;
+  if (!f.granule(g)) return 'TGx reserved or not in IDR5';
+  if (ttb >= 2 ** Math.min(ips, 48)) return `TTBx outside ${Math.min(ips, 48)} bits`;
+  return null;
+}

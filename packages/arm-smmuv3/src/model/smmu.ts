@@ -1,0 +1,444 @@
+import { get, setAt } from '@doorbell/bits';
+import {
+  EXEC,
+  hex64,
+  join64,
+  PRIVILEGED,
+  READ,
+  TRANSLATED,
+  UNTRANSLATED,
+  Verdict,
+  WRITE,
+  type HardwareHost,
+  type Lane,
+  type Model,
+  type Outcome,
+  type Request,
+  type TranslationUnit,
+} from '@doorbell/platform';
+import {
+  CLASS,
+  CMDQ_BASE,
+  CMDQ_PROD,
+  COMMAND_SIZE,
+  CR0,
+  CR0ACK,
+  CR2,
+  EVENT,
+  EVENT_ID,
+  EVENT_NAMES,
+  EVENT_SIZE,
+  EVENTQ_BASE,
+  EVENTQ_IRQ_CFG0,
+  EVENTQ_IRQ_CFG1,
+  GBPA,
+  GERROR,
+  GERROR_IRQ_CFG0,
+  GERROR_IRQ_CFG1,
+  GERRORN,
+  IDR0,
+  IDR1,
+  IDR3,
+  IDR5,
+  AIDR,
+  IRQ_CTRL,
+  IRQ_CTRLACK,
+  REGISTERS,
+  SMMU_SIZE,
+  STRTAB_BASE,
+  STRTAB_BASE_CFG,
+} from '../spec/index.js';
+import { CommandQueue, type CommandTarget } from './command-queue.js';
+import { Configuration, type StreamTable } from './configuration.js';
+import { KIND, type Context } from './context.js';
+import { EventQueue, PUSHED, queueGeometry } from './event-queue.js';
+import { featuresOf, idRegisters, type Features, type SmmuOptions } from './features.js';
+import { SmmuRegisters } from './registers.js';
+import { PRIVILEGED_SHIFT, Tlb } from './tlb.js';
+import { Walker } from './walk.js';
+
+/** Wired interrupts, by INTID: what the GIC's model provides under `hardware:gic-wires`. */
+export interface Wires {
+  pulse(intid: number): void;
+}
+
+/** One register of a captured machine: offset from the block's base, width in bits, value in hex (as registers.json has them). */
+export interface CapturedRegister {
+  readonly offset: string | number;
+  readonly width: number;
+  readonly value: string;
+}
+
+/**
+ * An SMMUv3 with stage 1: registers, stream table, CDs, walks, TLB, command and event queue (IHI 0070 H.a). Nothing that software puts
+ * in memory or registers makes it throw: it faults as the architecture says.
+ */
+export class Smmu implements Model, TranslationUnit, CommandTarget {
+  readonly regions: readonly SmmuRegisters[];
+  readonly tlb = new Tlb();
+  readonly configuration: Configuration;
+  features!: Features;
+  private readonly registers: SmmuRegisters;
+  private readonly walker: Walker;
+  private readonly events: EventQueue;
+  private readonly commands: CommandQueue;
+  private readonly commandLane: Lane;
+  private readonly ackLane: Lane;
+  private table: StreamTable = { base: 0, log2size: 0, twoLevel: false, split: 6 };
+  /** CR0ACK.SMMUEN: translation is on. */
+  private enabled = false;
+  private gbpa = 0;
+
+  constructor(
+    readonly name: string,
+    base: number,
+    private readonly host: HardwareHost,
+    private readonly options: SmmuOptions = {},
+    private readonly wires?: Wires,
+  ) {
+    const { memoryModel, trace, clock, diagnostics } = host;
+    this.registers = new SmmuRegisters({ name, base, size: SMMU_SIZE, diagnostics, registers: [...REGISTERS] });
+    this.regions = [this.registers];
+    this.configuration = new Configuration(name, memoryModel, trace);
+    this.walker = new Walker(name, memoryModel, trace);
+    this.events = new EventQueue(this.registers, memoryModel);
+    this.commands = new CommandQueue(this.registers, memoryModel, trace, this);
+    this.commandLane = clock.lane();
+    this.ackLane = clock.lane();
+    this.connect();
+    this.reset();
+  }
+
+  get split(): number {
+    return this.table.split;
+  }
+
+  reset(): void {
+    const r = this.registers;
+    r.reset();
+    const ids = idRegisters(this.options);
+    r.set(IDR0.$.at, ids.idr0);
+    r.set(IDR1.$.at, ids.idr1);
+    r.set(IDR3.$.at, ids.idr3);
+    r.set(IDR5.$.at, ids.idr5);
+    r.set(AIDR.$.at, 1); // SMMUv3.1
+    this.refresh();
+  }
+
+  snapshot(): Uint32Array {
+    return this.registers.snapshot();
+  }
+
+  /** Registers and what follows from them; the caches are empty then, which the architecture allows at any time. */
+  restore(state: unknown): void {
+    this.registers.restore(state as Uint32Array);
+    this.refresh();
+  }
+
+  /** Puts a captured machine's registers in place without any of the effects of writing them. Returns the names that have no place here. */
+  loadCapture(registers: Readonly<Record<string, CapturedRegister>>): string[] {
+    const unknown: string[] = [];
+    this.registers.reset();
+    for (const [name, r] of Object.entries(registers)) {
+      const at = Number(r.offset);
+      const known = REGISTERS.find(({ $ }) => at >= $.at && at < $.at + $.width / 8);
+      if (!known) {
+        unknown.push(name);
+        continue;
+      }
+      const value = BigInt(r.value);
+      this.registers.set(at, Number(value & 0xffff_ffffn));
+      if (r.width === 64) this.registers.set(at + 4, Number(value >> 32n));
+    }
+    this.refresh();
+    return unknown;
+  }
+
+  /** A TLB hit takes no call, no allocation and no hook. */
+  translate(q: Request, out: Outcome): Verdict {
+    if (this.enabled && q.kind === UNTRANSLATED) {
+      const c = this.configuration.contexts[(q.stream ^ ((q.pasid + 1) << 4)) & 1023]!;
+      if (c.sid === q.stream && c.ssid === q.pasid && c.kind === KIND.STAGE1 && !c.overrides && !c.anyTbi) {
+        const tlb = this.tlb;
+        const page = q.lo >>> 12;
+        const i = (page ^ q.hi ^ c.hash) & 4095;
+        if (tlb.pageLo[i] === page && tlb.pageHi[i] === q.hi && tlb.tag[i] === c.tag && !this.host.trace.on) {
+          const a = q.access;
+          const rights = tlb.rights[i]! >>> ((a & PRIVILEGED) !== 0 ? PRIVILEGED_SHIFT : 0);
+          const need = (a & 6) === EXEC ? EXEC : a & 3;
+          if ((rights & need) === need) {
+            out.pa = tlb.pa[i]! + (q.lo & 4095);
+            out.pageSize = 1 << tlb.sizeBits[i]!;
+            out.permissions = rights & 7;
+            return Verdict.translated;
+          }
+        }
+      }
+    }
+    return this.translateSlow(q, out);
+  }
+
+  private translateSlow(q: Request, out: Outcome): Verdict {
+    if (!this.enabled) return this.unconfigured(q, out);
+    if (q.kind !== UNTRANSLATED) {
+      // ATS = 0: no translation requests; ATSCHK has nothing to check against, translated requests are refused
+      return this.fail(
+        q.kind === TRANSLATED ? EVENT_ID.F_TRANSL_FORBIDDEN : EVENT_ID.F_BAD_ATS_TREQ,
+        q,
+        out,
+        q.access,
+        true,
+      );
+    }
+    const event = this.configuration.find(q.stream, q.pasid, this.table, this.features);
+    if (event !== 0) {
+      const recorded = event !== EVENT_ID.C_BAD_STREAMID || get(this.registers.get(CR2.$.at), CR2.RECINVSID) === 1;
+      return this.fail(event, q, out, q.access, recorded);
+    }
+    const c = this.configuration.found;
+    if (c.kind === KIND.ABORT) return this.silent('STE_ABORT', 'Config = 0xx aborts without an event', out);
+    if (c.kind === KIND.BYPASS) {
+      // §7.3.13: a bypassed stage 1 checks the input against IAS
+      if (q.hi >= 2 ** (this.features.oasBits - 32)) return this.fail(EVENT_ID.F_ADDR_SIZE, q, out, q.access, true);
+      return this.pass(q, out, 'STE bypass');
+    }
+    return this.stage1(c, q, out, c.overrides ? overridden(c, q.access) : q.access);
+  }
+
+  private stage1(c: Context, q: Request, out: Outcome, access: number): Verdict {
+    const half = (q.hi & 0x0080_0000) !== 0 ? c.upper : c.lower; // VA bit 55
+    const key = half.tbi ? ((q.hi << 8) >> 8) >>> 0 : q.hi >>> 0;
+    const tracing = this.host.trace.on;
+    const shift = (access & PRIVILEGED) !== 0 ? PRIVILEGED_SHIFT : 0;
+    const need = (access & (EXEC | WRITE)) === EXEC ? EXEC : access & (READ | WRITE);
+    let i = half.enabled ? this.tlb.find(key, q.lo, c.tag) : -1;
+    if (i < 0) {
+      const w = this.walker;
+      const event = w.walk(half, c.rules, q.hi, q.lo);
+      if (event !== 0) return this.fail(event, q, out, access, event === EVENT_ID.F_WALK_EABT || c.record);
+      this.tlb.insert(key, q.lo, c.tag, w.pa, w.rights, w.sizeBits, half.g, w.level, w.global);
+      i = this.tlb.find(key, q.lo, c.tag);
+    } else if (tracing) this.tell('TLB entry', `leaf of 2^${this.tlb.sizeBits[i]!} bytes cached by an earlier walk`);
+    const rights = (this.tlb.rights[i]! >>> shift) & 7;
+    if ((rights & need) !== need) return this.fail(EVENT_ID.F_PERMISSION, q, out, access, c.record);
+    out.pa = this.tlb.pa[i]! + (q.lo & 4095);
+    out.pageSize = 2 ** this.tlb.sizeBits[i]!;
+    out.permissions = rights;
+    if (tracing) this.tell('translation', `${hex64(q.hi, q.lo)} → 0x${out.pa.toString(16)}`);
+    return Verdict.translated;
+  }
+
+  private unconfigured(q: Request, out: Outcome): Verdict {
+    // §6.3.14: ABORT = 1 terminates everything without an event
+    if (this.gbpa & GBPA.ABORT.mask) return this.silent('GBPA_ABORT', 'SMMUEN = 0 and GBPA.ABORT = 1', out);
+    if (q.kind === UNTRANSLATED) return this.pass(q, out, 'SMMUEN = 0');
+    return this.fail(
+      q.kind === TRANSLATED ? EVENT_ID.F_TRANSL_FORBIDDEN : EVENT_ID.F_BAD_ATS_TREQ,
+      q,
+      out,
+      q.access,
+      true,
+    );
+  }
+
+  private pass(q: Request, out: Outcome, why: string): Verdict {
+    out.pa = join64(q.hi, q.lo);
+    out.pageSize = 0;
+    out.permissions = READ | WRITE | EXEC;
+    if (this.host.trace.on) this.tell('bypass', why);
+    return Verdict.bypass;
+  }
+
+  private silent(name: string, why: string, out: Outcome): Verdict {
+    out.code = -1;
+    out.fault = name;
+    out.recorded = false;
+    if (this.host.trace.on) this.tell('abort', why);
+    return Verdict.fault;
+  }
+
+  /** §7.3: fills in the record of an event and tries to store it. */
+  private fail(event: number, q: Request, out: Outcome, access: number, record: boolean): Verdict {
+    out.code = event;
+    out.fault = EVENT_NAMES[event]!;
+    out.recorded = record && this.record(event, q, access);
+    if (this.host.trace.on) {
+      this.tell(
+        out.fault,
+        `StreamID 0x${q.stream.toString(16)}, input ${hex64(q.hi, q.lo)}; ${out.recorded ? 'recorded' : 'not recorded'}`,
+      );
+    }
+    return Verdict.fault;
+  }
+
+  private record(event: number, q: Request, access: number): boolean {
+    if ((this.registers.get(CR0ACK.$.at) & CR0.EVENTQEN.mask) === 0) return false;
+    const w = this.events.begin();
+    setAt(w, 0, EVENT.ID, event);
+    setAt(w, 0, EVENT.SID, q.stream);
+    const noSubstream = event === EVENT_ID.F_STREAM_DISABLED || event === EVENT_ID.F_TRANSL_FORBIDDEN;
+    if (q.pasid >= 0 && !noSubstream) {
+      setAt(w, 0, EVENT.SSID, q.pasid);
+      if (event !== EVENT_ID.C_BAD_SUBSTREAMID) setAt(w, 0, EVENT.SSV, 1);
+    }
+    const translation = event >= EVENT_ID.F_WALK_EABT;
+    if (translation || event === EVENT_ID.F_TRANSL_FORBIDDEN || event === EVENT_ID.F_BAD_ATS_TREQ) {
+      setAt(w, 0, EVENT.ADDR_LO, event === EVENT_ID.F_BAD_ATS_TREQ ? (q.lo & ~0xfff) >>> 0 : q.lo);
+      setAt(w, 0, EVENT.ADDR_HI, q.hi);
+    }
+    const read = (access & WRITE) === 0;
+    if (translation) {
+      setAt(w, 0, EVENT.PnU, access & PRIVILEGED ? 1 : 0);
+      setAt(w, 0, EVENT.InD, read && (access & EXEC) !== 0 ? 1 : 0);
+      // a fault at any level of the walk still has the class of the input; an aborted fetch that of the table
+      setAt(w, 0, EVENT.CLASS, event === EVENT_ID.F_WALK_EABT ? CLASS.TT : CLASS.IN);
+    }
+    if (translation || event === EVENT_ID.F_TRANSL_FORBIDDEN) setAt(w, 0, EVENT.RnW, read ? 1 : 0);
+    const fetch =
+      event === EVENT_ID.F_WALK_EABT
+        ? this.walker.at
+        : event === EVENT_ID.F_STE_FETCH || event === EVENT_ID.F_CD_FETCH
+          ? this.configuration.fetchAt
+          : -1;
+    if (fetch >= 0) {
+      w[6] = fetch >>> 0;
+      w[7] = Math.floor(fetch / 0x1_0000_0000) & 0xfffff;
+    }
+    return this.store(event, q);
+  }
+
+  private store(event: number, q: Request): boolean {
+    const wasEmpty = this.events.empty;
+    const pushed = this.events.push();
+    if (pushed === PUSHED.ABORTED) this.raise(GERROR.EVENTQ_ABT_ERR.mask);
+    if (pushed !== PUSHED.STORED) return false;
+    if (wasEmpty)
+      this.signal(
+        IRQ_CTRL.EVENTQ.mask,
+        EVENTQ_IRQ_CFG0.$.at,
+        EVENTQ_IRQ_CFG1.$.at,
+        this.options.interrupts?.event,
+        GERROR.MSI_EVENTQ_ABT_ERR.mask,
+      );
+    const { fault } = this.host.hooks;
+    if (fault.isUsed())
+      fault.call({
+        unit: this.name,
+        code: event,
+        name: EVENT_NAMES[event]!,
+        requester: q.stream,
+        address: { hi: q.hi, lo: q.lo },
+      });
+    return true;
+  }
+
+  /** GERROR: an error becomes active only while it is inactive. */
+  private raise(mask: number): void {
+    const gerror = this.registers.get(GERROR.$.at);
+    if ((gerror ^ this.registers.get(GERRORN.$.at)) & mask) return;
+    this.registers.set(GERROR.$.at, (gerror ^ mask) >>> 0);
+    const own = mask === GERROR.MSI_GERROR_ABT_ERR.mask ? 0 : GERROR.MSI_GERROR_ABT_ERR.mask;
+    this.signal(IRQ_CTRL.GERROR.mask, GERROR_IRQ_CFG0.$.at, GERROR_IRQ_CFG1.$.at, this.options.interrupts?.gerror, own);
+  }
+
+  private signal(enable: number, cfg0: number, cfg1: number, wire: number | undefined, abort: number): void {
+    if ((this.registers.get(IRQ_CTRLACK.$.at) & enable) === 0) return;
+    const address = join64(this.registers.get(cfg0 + 4) & 0xfffff, (this.registers.get(cfg0) & ~3) >>> 0);
+    if (this.features.msi && address !== 0) this.message(address, this.registers.get(cfg1), abort);
+    else if (wire !== undefined) this.wires?.pulse(wire);
+  }
+
+  private message(address: number, data: number, abort: number): void {
+    if (!this.host.bus.deviceWrite32(address, data, this.options.deviceId ?? 0) && abort !== 0) this.raise(abort);
+  }
+
+  signalSync(address: number, data: number): void {
+    // §4.7.3: the message if IDR0.MSI and MSIADDR ≠ 0; the wire in any case
+    if (this.features.msi && address !== 0) this.message(address, data, GERROR.MSI_CMDQ_ABT_ERR.mask);
+    if (this.options.interrupts?.sync !== undefined) this.wires?.pulse(this.options.interrupts.sync);
+  }
+
+  commandError(): void {
+    this.raise(GERROR.CMDQ_ERR.mask);
+  }
+
+  private get commandsRun(): boolean {
+    const stopped = (this.registers.get(GERROR.$.at) ^ this.registers.get(GERRORN.$.at)) & GERROR.CMDQ_ERR.mask;
+    return (this.registers.get(CR0ACK.$.at) & CR0.CMDQEN.mask) !== 0 && !stopped;
+  }
+
+  private kick(): void {
+    this.commandLane.run(() => {
+      if (this.commandsRun) this.commands.consume();
+    });
+  }
+
+  /** What writes do after they are stored. */
+  private connect(): void {
+    const r = this.registers;
+    r.onWrite(CR0.$.at, (value) => {
+      this.ackLane.run(() => {
+        r.set(CR0ACK.$.at, value);
+        this.refresh(false);
+        this.kick();
+      });
+    });
+    r.onWrite(IRQ_CTRL.$.at, (value) => this.ackLane.run(() => r.set(IRQ_CTRLACK.$.at, value)));
+    r.onWrite(GBPA.$.at, (value, written) => {
+      // §6.3.14: only a write with UPDATE = 1 counts, and none while one is under way
+      const pending = (this.gbpa & GBPA.UPDATE.mask) !== 0;
+      if (pending || (written & GBPA.UPDATE.mask) === 0) return r.set(GBPA.$.at, this.gbpa);
+      this.gbpa = ((this.gbpa & ~GBPA.UPDATE.mask) | GBPA.UPDATE.mask) >>> 0;
+      this.ackLane.run(() => {
+        this.gbpa = (value & ~GBPA.UPDATE.mask) >>> 0;
+        r.set(GBPA.$.at, this.gbpa);
+      });
+    });
+    r.onWrite(CMDQ_PROD.$.at, () => this.kick());
+    r.onWrite(GERRORN.$.at, () => this.kick());
+    for (const { $ } of [STRTAB_BASE_CFG, STRTAB_BASE, CMDQ_BASE, EVENTQ_BASE])
+      for (let i = 0; i < $.width / 32; i++) r.onWrite($.at + 4 * i, () => this.refresh(false));
+  }
+
+  /** Recomputes what follows from the registers. */
+  private refresh(caches = true): void {
+    const r = this.registers;
+    if (caches) {
+      this.features = featuresOf(r.get(IDR0.$.at), r.get(IDR1.$.at), r.get(IDR3.$.at), r.get(IDR5.$.at));
+      this.tlb.clear();
+      this.configuration.clear();
+      this.gbpa = r.get(GBPA.$.at);
+    }
+    const cfg = r.get(STRTAB_BASE_CFG.$.at);
+    const split = get(cfg, STRTAB_BASE_CFG.SPLIT);
+    this.table = {
+      base: join64(r.get(STRTAB_BASE.$.at + 4) & 0xfffff, (r.get(STRTAB_BASE.$.at) & ~63) >>> 0),
+      log2size: Math.min(get(cfg, STRTAB_BASE_CFG.LOG2SIZE), this.features.sidBits),
+      twoLevel: get(cfg, STRTAB_BASE_CFG.FMT) === 1, // reserved values act as linear
+      split: split === 8 || split === 10 ? split : 6,
+    };
+    Object.assign(
+      this.commands,
+      queueGeometry(r.get(CMDQ_BASE.$.at), r.get(CMDQ_BASE.$.at + 4), this.features.cmdqBits, COMMAND_SIZE),
+    );
+    Object.assign(
+      this.events,
+      queueGeometry(r.get(EVENTQ_BASE.$.at), r.get(EVENTQ_BASE.$.at + 4), this.features.eventqBits, EVENT_SIZE),
+    );
+    this.enabled = (r.get(CR0ACK.$.at) & CR0.SMMUEN.mask) !== 0;
+  }
+
+  private tell(what: string, why: string): void {
+    this.host.trace.step({ by: this.name, what, at: null, words: [], decoded: '', why });
+  }
+}
+
+/** §5.2: PRIVCFG and INSTCFG replace what the transaction says, before permissions are looked at; writes are always data. */
+function overridden(c: Context, access: number): number {
+  let a = access;
+  if (c.privCfg === 2) a &= ~PRIVILEGED;
+  if (c.privCfg === 3) a |= PRIVILEGED;
+  if (c.instCfg === 2) a &= ~EXEC;
+  if (c.instCfg === 3 && (a & WRITE) === 0) a |= EXEC;
+  return a;
+}

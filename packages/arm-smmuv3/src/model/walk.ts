@@ -1,0 +1,181 @@
+import { decode } from '@doorbell/bits';
+import { EXEC, hex, READ, WRITE, type PhysicalMemory, type Trace } from '@doorbell/platform';
+import { EVENT_ID, firstBlockLevel, LEAF, levelShift, startLevel, stride, TABLE } from '../spec/index.js';
+import { PRIVILEGED_SHIFT } from './tlb.js';
+
+/** One half of a stage-1 address space (TTB0 or TTB1), with everything that the walk needs computed once. */
+export interface Half {
+  /** False: no such half, or EPDx = 1; every access is F_TRANSLATION. */
+  readonly enabled: boolean;
+  readonly upper: boolean;
+  readonly tbi: boolean;
+  /** Bits of the address that must equal bit 55. */
+  readonly signHi: number;
+  readonly signLo: number;
+  readonly base: number;
+  readonly g: number;
+  readonly start: number;
+  /** Entries of the first table − 1. */
+  readonly firstMask: number;
+  /** APTable, UXNTable, PXNTable do not count (HADx). */
+  readonly had: boolean;
+}
+
+export interface HalfOptions {
+  readonly enabled: boolean;
+  readonly upper: boolean;
+  readonly tbi: boolean;
+  readonly had: boolean;
+  readonly txsz: number;
+  readonly g: number;
+  readonly ttb: number;
+}
+
+export function makeHalf(o: HalfOptions): Half {
+  const g = o.g === 0 ? 12 : o.g;
+  const inputBits = 64 - o.txsz;
+  const start = startLevel(g, inputBits);
+  const firstBits = inputBits - levelShift(g, start);
+  const size = Math.max(64, 8 * 2 ** firstBits);
+  const top = (o.tbi ? 0x00ff_ffff : 0xffff_ffff) >>> 0;
+  return {
+    enabled: o.enabled,
+    upper: o.upper,
+    tbi: o.tbi,
+    signHi: inputBits >= 32 ? (top & ~(2 ** (inputBits - 32) - 1)) >>> 0 : top,
+    signLo: inputBits >= 32 ? 0 : ~(2 ** inputBits - 1) >>> 0,
+    base: o.ttb - (o.ttb % size),
+    g,
+    start,
+    firstMask: 2 ** firstBits - 1,
+    had: o.had,
+  };
+}
+
+/** What decides about an address apart from its half. */
+export interface WalkRules {
+  /** Table and leaf addresses beyond this are F_ADDR_SIZE: 2^min(IPS, OAS). */
+  readonly limit: number;
+  readonly affd: boolean;
+  readonly wxn: boolean;
+  readonly pan: boolean;
+}
+
+/** Stage-1 walks of VMSAv8-64 tables. The results of the last walk are its fields: nothing is allocated. */
+export class Walker {
+  pa = 0;
+  level = 0;
+  sizeBits = 12;
+  rights = 0;
+  global = false;
+  /** Address of the last descriptor: F_WALK_EABT reports it. */
+  at = 0;
+
+  constructor(
+    private readonly name: string,
+    private readonly memory: PhysicalMemory,
+    private readonly trace: Trace,
+  ) {}
+
+  /** 0, or the number of the event. Permissions are for the caller to compare: `rights` holds both privileges'. */
+  walk(half: Half, rules: WalkRules, hi: number, lo: number): number {
+    if (!half.enabled) return EVENT_ID.F_TRANSLATION;
+    // §3.4: all bits above the input size equal bit 55
+    if (half.upper) {
+      if ((hi & half.signHi) >>> 0 !== half.signHi || (lo & half.signLo) >>> 0 !== half.signLo)
+        return EVENT_ID.F_TRANSLATION;
+    } else if ((hi & half.signHi) !== 0 || (lo & half.signLo) !== 0) return EVENT_ID.F_TRANSLATION;
+
+    const memory = this.memory;
+    const g = half.g;
+    const bits = g - 3;
+    const low = ~((1 << g) - 1);
+    let mask = half.firstMask;
+    let table = half.base;
+    // PXNTable, UXNTable, APTable of the levels so far: descriptor bits 62:59, as bits 30:27 of the upper word
+    let inherited = 0;
+    let shift = g + (3 - half.start) * bits;
+    for (let level = half.start; ; level++) {
+      const index =
+        shift >= 32
+          ? (hi >>> (shift - 32)) & mask
+          : shift + bits <= 32
+            ? (lo >>> shift) & mask
+            : ((lo >>> shift) | (hi << (32 - shift))) & mask;
+      const at = table + 8 * index;
+      this.at = at;
+      this.level = level;
+      if (!memory.has(at)) return this.missing(level);
+      const dlo = memory.read32(at);
+      const dhi = memory.read32(at + 4);
+      const type = dlo & 3;
+      if (this.trace.on) this.tell(level, at, dhi, dlo, g);
+      if (level < 3 && type === 3) {
+        table = (dhi & 0xffff) * 4294967296 + ((dlo & low) >>> 0);
+        if (table >= rules.limit) return EVENT_ID.F_ADDR_SIZE;
+        inherited |= dhi;
+        mask = (1 << bits) - 1;
+        shift -= bits;
+        continue;
+      }
+      const leaf = level === 3 ? type === 3 : type === 1 && level >= (g === 12 ? 1 : 2);
+      if (!leaf) return EVENT_ID.F_TRANSLATION;
+      const within = (1 << shift) - 1;
+      const pa = (dhi & 0xffff) * 4294967296 + (((dlo & ~within) | (lo & within)) >>> 0);
+      if (pa >= rules.limit) return EVENT_ID.F_ADDR_SIZE;
+      if ((dlo & 0x400) === 0 && !rules.affd) return EVENT_ID.F_ACCESS;
+      this.pa = pa;
+      this.sizeBits = shift;
+      this.global = (dlo & 0x800) === 0;
+      this.rights = rightsOf(dlo, dhi, half.had ? 0 : inherited, rules);
+      return 0;
+    }
+  }
+
+  private missing(level: number): number {
+    if (this.trace.on)
+      this.trace.step({
+        by: this.name,
+        what: `stage-1 descriptor, level ${level}`,
+        at: this.at,
+        words: [],
+        decoded: '',
+        why: 'nothing answers there: F_WALK_EABT',
+      });
+    return EVENT_ID.F_WALK_EABT;
+  }
+
+  private tell(level: number, at: number, dhi: number, dlo: number, g: number): void {
+    const words = Uint32Array.of(dlo, dhi);
+    const type = dlo & 3;
+    const isTable = level < 3 && type === 3;
+    const isLeaf = level === 3 ? type === 3 : type === 1 && level >= firstBlockLevel(g);
+    const size = 2 ** (g + (3 - level) * stride(g));
+    this.trace.step({
+      by: this.name,
+      what: `stage-1 descriptor, level ${level}`,
+      at,
+      words: [dlo, dhi],
+      decoded: decode(isTable ? TABLE : LEAF, words),
+      why: isTable
+        ? 'next table'
+        : !isLeaf
+          ? 'no valid descriptor: F_TRANSLATION'
+          : `${level === 3 ? 'page' : 'block'} of ${hex(size)} bytes`,
+    });
+  }
+}
+
+/** §9: AP, UXN and PXN of the leaf with what the tables above take away, for both privileges. */
+function rightsOf(dlo: number, dhi: number, inherited: number, rules: WalkRules): number {
+  const user = (dlo & 0x40) !== 0 && (inherited & 0x2000_0000) === 0; // AP[1], APTable[0]
+  const writable = (dlo & 0x80) === 0 && (inherited & 0x4000_0000) === 0; // AP[2], APTable[1]
+  const uxn = (dhi & 0x0040_0000) !== 0 || (inherited & 0x1000_0000) !== 0;
+  const pxn = (dhi & 0x0020_0000) !== 0 || (inherited & 0x0800_0000) !== 0;
+  let unprivileged = 0;
+  if (user) unprivileged = writable ? READ | WRITE : READ;
+  let privileged = rules.pan && user ? 0 : writable ? READ | WRITE : READ;
+  if (!uxn && !(rules.wxn && user && writable)) unprivileged |= EXEC;
+  if (!pxn && !(user && writable) && !(rules.wxn && writable)) privileged |= EXEC;
+  return unprivileged | (privileged << PRIVILEGED_SHIFT);
+}
