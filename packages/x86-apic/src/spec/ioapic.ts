@@ -39,3 +39,7 @@ export const REMAPPABLE_RTE = layout('REMAPPABLE_RTE', 'VT-d §5.1.5.1', 0, 64, 
   DELIVERY: bits(10, 8),
   VECTOR: bits(7, 0),
 });
+
+/** The address word that a remappable redirection entry sends: handle, format 1, no sub-handle. */
+export const remappableAddressOf = (handle: number): number =>
+  (0xfee0_0010 | ((handle & 0x7fff) << 5) | ((handle >>> 13) & 4)) >>> 0;

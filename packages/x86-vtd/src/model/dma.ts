@@ -1,0 +1,341 @@
+import { decode } from '@doorbell/bits';
+import {
+  hex,
+  READ,
+  TRANSLATED,
+  TRANSLATION_REQUEST,
+  UNTRANSLATED,
+  Verdict,
+  WRITE,
+  type HardwareHost,
+  type Outcome,
+  type PhysicalMemory,
+  type Request,
+} from '@doorbell/platform';
+import { SLPTE } from '@doorbell/x86-paging/spec';
+import { CONTEXT_ENTRY, FaultReason, ROOT_ENTRY, TranslationType } from '../spec/index.js';
+import { Cached, ContextCache } from './context-cache.js';
+import type { FaultRecorder } from './faults.js';
+import { Iotlb } from './iotlb.js';
+import { TableReader } from './memory.js';
+import type { VtdConfig } from './options.js';
+
+const RW = READ | WRITE;
+const TWO32 = 0x1_0000_0000;
+/** Context entry hi: bits 7 and 31:24 of its low word, all of its high word. */
+const CONTEXT_RESERVED_2 = 0xff00_0080;
+const PRESENT = SLPTE.R.mask | SLPTE.W.mask;
+
+/** DMA remapping in legacy mode: root and context tables, second-stage walk, context cache, IOTLB (VT-d ch. 3, 6, 9). */
+export class DmaRemapper {
+  /** GSTS.TES. */
+  enabled = false;
+  /** Latched by SRTP. */
+  root = 0;
+  /** RTADDR.TTM as latched. Only legacy (0) is modelled. */
+  mode = 0;
+  readonly iotlb = new Iotlb();
+  readonly contexts = new ContextCache();
+
+  private readonly memory: PhysicalMemory;
+  private readonly reader: TableReader;
+  /** Reserved address bits above HAW in an entry's high word. */
+  private readonly aboveHaw: number;
+  /** The same for paging entries, where bits 63:52 are not address. */
+  private readonly pteAboveHaw: number;
+  private readonly tmReserved: number;
+  private readonly snoopReserved: number;
+  private readonly widths: number;
+  /** First `hi` beyond MGAW. */
+  private readonly inputLimit: number;
+  private readonly cm: boolean;
+
+  constructor(
+    private readonly name: string,
+    private readonly host: HardwareHost,
+    private readonly config: VtdConfig,
+    private readonly faults: FaultRecorder,
+  ) {
+    this.memory = host.memoryModel;
+    this.reader = new TableReader(host.memoryModel);
+    this.aboveHaw = ~(2 ** (config.hostAddressWidth - 32) - 1) >>> 0;
+    this.pteAboveHaw = (this.aboveHaw & 0x000f_ffff) >>> 0;
+    this.tmReserved = config.deviceTlb ? 0 : SLPTE.TM.mask >>> 0;
+    this.snoopReserved = config.snoopControl ? 0 : SLPTE.SNP.mask;
+    this.widths = config.awBits === 39 ? 0b0010 : config.awBits === 48 ? 0b0110 : 0b1110;
+    this.inputLimit = 2 ** (config.awBits - 32);
+    this.cm = config.cachingMode;
+  }
+
+  /** A request outside the interrupt range. */
+  translate(request: Request, out: Outcome): Verdict {
+    const { hi, lo } = request;
+    if (!this.enabled) return this.bypass(hi, lo, out);
+    const sid = request.stream;
+    if (
+      this.contexts.state[sid] === Cached.entry &&
+      this.contexts.type[sid] !== TranslationType.passThrough &&
+      request.kind === UNTRANSLATED &&
+      hi < this.inputLimit
+    ) {
+      const slot = this.iotlb.find(this.contexts.did[sid]!, hi, lo);
+      if (slot >= 0) {
+        const rights = this.iotlb.permissions(slot);
+        const need = request.access & RW;
+        if ((rights & need) === need && request.size !== 0) {
+          const level = this.iotlb.level(slot);
+          out.permissions = rights;
+          if (level === 1) {
+            out.pa = this.iotlb.pa(slot) + (lo & 0xfff);
+            out.pageSize = 4096;
+          } else this.large(level, slot, lo, out);
+          if (this.host.trace.on) this.traceHit(sid, hi, lo, slot);
+          return Verdict.translated;
+        }
+      }
+    }
+    return this.slow(request, out);
+  }
+
+  private bypass(hi: number, lo: number, out: Outcome): Verdict {
+    out.pa = hi * TWO32 + lo;
+    out.pageSize = 0;
+    out.permissions = RW;
+    if (this.host.trace.on) this.step('translation', null, [], '', this.enabled ? 'passed unchanged' : 'GSTS.TES = 0: passed unchanged');
+    return Verdict.bypass;
+  }
+
+  private large(level: number, slot: number, lo: number, out: Outcome): void {
+    const offset = level === 2 ? 0x1f_ffff : 0x3fff_ffff;
+    out.pa = this.iotlb.pa(slot) + (lo & offset);
+    out.pageSize = offset + 1;
+  }
+
+  /** Everything that no cache answers at once. */
+  private slow(request: Request, out: Outcome): Verdict {
+    const sid = request.stream;
+    if (this.mode !== 0) return this.fault(FaultReason.badRootTableAddress, request, 0, out);
+    let state = this.contexts.state[sid]!;
+    if (state === Cached.nothing) {
+      const reason = this.fetchContext(sid);
+      if (reason !== 0) return this.fault(reason, request, this.contextFpd, out);
+      state = this.contexts.state[sid]!;
+    } else if (this.host.trace.on) this.step('context cache', null, [], `sid=${hex(sid)}`, 'hit: no table is read');
+    // Not-present entries stay in the caches only with CM set.
+    if (state === Cached.rootNotPresent) return this.fault(FaultReason.rootNotPresent, request, 0, out);
+    if (state === Cached.notPresent) return this.fault(FaultReason.contextNotPresent, request, 0, out);
+    if (state === Cached.notPresentFpd) return this.fault(FaultReason.contextNotPresent, request, 1, out);
+
+    const fpd = this.contexts.fpd[sid]!;
+    const type = this.contexts.type[sid]!;
+    if (request.kind !== UNTRANSLATED && type !== TranslationType.deviceTlb)
+      return this.fault(FaultReason.blockedByTranslationType, request, fpd, out);
+    if (request.kind === TRANSLATED) return this.bypass(request.hi, request.lo, out);
+    if (beyond(request.hi, Math.min(this.config.awBits, 12 + 9 * this.contexts.levels[sid]!)))
+      return this.fault(FaultReason.addressBeyondMgaw, request, fpd, out);
+    if (type === TranslationType.passThrough) return this.bypass(request.hi, request.lo, out);
+    return this.secondStage(request, fpd, out);
+  }
+
+  /** FPD of the context entry that `fetchContext` refused. */
+  private contextFpd = 0;
+
+  /** Root and context entry of a source id into the cache. Returns a fault reason or 0. */
+  private fetchContext(sid: number): number {
+    const { reader } = this;
+    const w = reader.words;
+    const trace = this.host.trace.on;
+    this.contextFpd = 0;
+    const rootAt = this.root + (sid >>> 8) * 16;
+    if (!reader.read128(rootAt)) return this.why('root entry', rootAt, FaultReason.rootTableRead, 'no memory there');
+    const rootWords = trace ? Array.from(w) : [];
+    if ((w[0]! & ROOT_ENTRY.P.mask) === 0) {
+      if (this.cm) this.contexts.fillAbsent(sid, Cached.rootNotPresent);
+      if (trace) this.step('root entry', rootAt, rootWords, decode(ROOT_ENTRY, w), `bus ${hex(sid >>> 8)}: P = 0`);
+      return FaultReason.rootNotPresent;
+    }
+    if (w[0]! & 0xffe || w[1]! & this.aboveHaw || w[2]! || w[3]!) {
+      if (trace) this.step('root entry', rootAt, rootWords, decode(ROOT_ENTRY, w), 'reserved bits are set');
+      return FaultReason.rootReserved;
+    }
+    const at = w[1]! * TWO32 + ((w[0]! & 0xffff_f000) >>> 0) + (sid & 0xff) * 16;
+    if (trace) this.step('root entry', rootAt, rootWords, decode(ROOT_ENTRY, w), `bus ${hex(sid >>> 8)}: context table of this bus`);
+    if (!reader.read128(at)) return this.why('context entry', at, FaultReason.contextTableRead, 'no memory there');
+    const reason = this.checkContext(sid, w);
+    if (trace) this.step('context entry', at, Array.from(w), decode(CONTEXT_ENTRY, w), CONTEXT_WHY[reason] ?? 'valid');
+    return reason;
+  }
+
+  /** Check order: P, reserved bits, translation type and width (§9.3). */
+  private checkContext(sid: number, w: Uint32Array): number {
+    const lo = w[0]!;
+    const fpd = (lo >>> 1) & 1;
+    this.contextFpd = fpd;
+    if ((lo & CONTEXT_ENTRY.P.mask) === 0) {
+      if (this.cm) this.contexts.fillAbsent(sid, fpd ? Cached.notPresentFpd : Cached.notPresent);
+      return FaultReason.contextNotPresent;
+    }
+    const type = (lo >>> 2) & 3;
+    const table = w[1]! * TWO32 + ((lo & 0xffff_f000) >>> 0);
+    const pass = type === TranslationType.passThrough;
+    if (lo & 0xff0 || (!pass && w[1]! & this.aboveHaw) || w[2]! & CONTEXT_RESERVED_2 || w[3]!) return FaultReason.contextReserved;
+    if (type === 3 || (pass && !this.config.passThrough) || (type === TranslationType.deviceTlb && !this.config.deviceTlb))
+      return FaultReason.contextInvalid;
+    const aw = w[2]! & 7;
+    if (((this.widths >>> aw) & 1) === 0 || (pass && this.widths >>> (aw + 1) !== 0)) return FaultReason.contextInvalid;
+    // A top table that cannot be read makes the context entry invalid (§7.1.3).
+    if (!pass && !this.memory.has(table)) return FaultReason.contextInvalid;
+    this.contexts.fill(sid, (w[2]! >>> 8) & 0xffff, type, aw + 2, fpd, table);
+    return 0;
+  }
+
+  /** The second-stage walk (§3.7). Permission before reserved bits at each level. */
+  private secondStage(request: Request, fpd: number, out: Outcome): Verdict {
+    const sid = request.stream;
+    const { hi, lo } = request;
+    const memory = this.memory;
+    const did = this.contexts.did[sid]!;
+    const need = request.access & RW;
+    const trace = this.host.trace.on;
+    // A zero-length read asks for no right of its own where CAP.ZLR says so.
+    const check = request.kind === TRANSLATION_REQUEST || (request.size === 0 && this.config.zeroLengthReads && need === READ) ? 0 : need;
+    const cached = this.iotlb.find(did, hi, lo);
+    if (cached >= 0) return this.fromCache(cached, check, request, fpd, out);
+
+    let table = this.contexts.table[sid]!;
+    let rights = RW;
+    for (let level = this.contexts.levels[sid]!; ; level--) {
+      const at = table + index(hi, lo, level) * 8;
+      if (!memory.has(at)) return this.walkFault(FaultReason.pagingEntryRead, at, level, 'no memory there', request, fpd, out);
+      const low = memory.read32(at);
+      const high = memory.read32(at + 4);
+      rights &= low;
+      if ((low & PRESENT) === 0) {
+        if (this.cm) this.iotlb.fill(did, hi, lo, 1, 0, 0);
+        return this.pteFault(refused(need, 0), at, low, high, level, 'R = W = 0: not present', request, fpd, out);
+      }
+      if ((check & low) !== check)
+        return this.pteFault(refused(check, low), at, low, high, level, `no ${check & ~low & READ ? 'read' : 'write'} permission`, request, fpd, out);
+      const leaf = level === 1 || (low & SLPTE.PS.mask) !== 0;
+      if (this.reserved(low, high, level, leaf))
+        return this.pteFault(FaultReason.pagingEntryReserved, at, low, high, level, 'reserved bits are set', request, fpd, out);
+      const target = (high & 0x000f_ffff) * TWO32 + ((low & 0xffff_f000) >>> 0);
+      if (!leaf) {
+        if (trace) this.stepPte(at, low, high, level, 'next table');
+        table = target;
+        continue;
+      }
+      const offset = level === 1 ? 0xfff : level === 2 ? 0x1f_ffff : 0x3fff_ffff;
+      const pa = target + (lo & offset);
+      if (inInterruptRange(pa))
+        return this.pteFault(FaultReason.outputInInterruptRange, at, low, high, level, 'leads into 0xFEEx_xxxx', request, fpd, out);
+      if (trace) this.stepPte(at, low, high, level, `${hex(pa)}, ${offset + 1} bytes, domain ${did}`);
+      this.iotlb.fill(did, hi, lo, level, target, rights);
+      out.pa = pa;
+      out.pageSize = offset + 1;
+      out.permissions = rights;
+      return Verdict.translated;
+    }
+  }
+
+  /** A cached leaf that does not simply pass. */
+  private fromCache(slot: number, check: number, request: Request, fpd: number, out: Outcome): Verdict {
+    const rights = this.iotlb.permissions(slot);
+    if (this.host.trace.on) this.traceHit(request.stream, request.hi, request.lo, slot);
+    if (rights === 0) return this.fault(refused(request.access & RW, 0), request, fpd, out);
+    if ((check & rights) !== check) return this.fault(refused(check, rights), request, fpd, out);
+    const level = this.iotlb.level(slot);
+    const offset = level === 1 ? 0xfff : level === 2 ? 0x1f_ffff : 0x3fff_ffff;
+    out.pa = this.iotlb.pa(slot) + (request.lo & offset);
+    out.pageSize = offset + 1;
+    out.permissions = rights;
+    return Verdict.translated;
+  }
+
+  /** Reserved bits of a paging entry (§9.8). */
+  private reserved(low: number, high: number, level: number, leaf: boolean): boolean {
+    if (high & this.pteAboveHaw) return true;
+    if (!leaf) return (low & SLPTE.SNP.mask) !== 0 || (high & SLPTE.TM.mask) !== 0;
+    if ((low & this.snoopReserved) !== 0 || (high & this.tmReserved) !== 0) return true;
+    if (level === 1) return false;
+    if (level === 2) return (low & 0x1f_f000) !== 0 || !this.config.largePages.m2;
+    // PS is reserved at levels 4 and 5.
+    return level > 3 || (low & 0x3fff_f000) !== 0 || !this.config.largePages.g1;
+  }
+
+  private fault(reason: number, q: Request, fpd: number, out: Outcome): Verdict {
+    // For an access that needs both rights the record says which one was refused.
+    const access = reason === FaultReason.writePermission ? WRITE : reason === FaultReason.readPermission ? READ : q.access;
+    this.faults.report(reason, q.stream, q.hi, (q.lo & 0xffff_f000) >>> 0, access, q.kind, fpd, out);
+    return Verdict.fault;
+  }
+
+  private walkFault(reason: number, at: number, level: number, why: string, q: Request, fpd: number, out: Outcome): Verdict {
+    if (this.host.trace.on) this.step(`second-level PTE, level ${level}`, at, [], '', why);
+    return this.fault(reason, q, fpd, out);
+  }
+
+  private pteFault(
+    reason: number,
+    at: number,
+    low: number,
+    high: number,
+    level: number,
+    why: string,
+    q: Request,
+    fpd: number,
+    out: Outcome,
+  ): Verdict {
+    if (this.host.trace.on) this.stepPte(at, low, high, level, why);
+    return this.fault(reason, q, fpd, out);
+  }
+
+  private why(what: string, at: number, reason: number, why: string): number {
+    if (this.host.trace.on) this.step(what, at, [], '', why);
+    return reason;
+  }
+
+  private stepPte(at: number, low: number, high: number, level: number, why: string): void {
+    this.step(`second-level PTE, level ${level}`, at, [low, high], decode(SLPTE, Uint32Array.of(low, high)), why);
+  }
+
+  private traceHit(sid: number, hi: number, lo: number, slot: number): void {
+    const rights = this.iotlb.permissions(slot);
+    const where = rights ? `${hex(this.iotlb.pa(slot))}, level ${this.iotlb.level(slot)}` : 'not present';
+    this.step('IOTLB entry', null, [], `sid=${hex(sid)} did=${this.contexts.did[sid]!} page=${hex(hi * 2 ** 20 + (lo >>> 12))}`, `hit, no table is read: ${where}`);
+  }
+
+  private step(what: string, at: number | null, words: readonly number[], decoded: string, why: string): void {
+    this.host.trace.step({ by: this.name, what, at, words, decoded, why });
+  }
+}
+
+const CONTEXT_WHY: Readonly<Record<number, string>> = {
+  [FaultReason.contextNotPresent]: 'P = 0',
+  [FaultReason.contextReserved]: 'reserved bits are set',
+  [FaultReason.contextInvalid]: 'TT or AW is not supported, or the table it points to is not in memory',
+};
+
+/** The reason for an access that lacks a right: reads and atomics 0x6, writes 0x5. */
+const refused = (need: number, has: number): number =>
+  need & ~has & READ ? FaultReason.readPermission : FaultReason.writePermission;
+
+/** Whether an input address has bits at `width` or above. */
+const beyond = (hi: number, width: number): boolean => hi >= 2 ** (width - 32);
+
+const inInterruptRange = (pa: number): boolean => pa >= 0xfee0_0000 && pa <= 0xfeef_ffff;
+
+const index = (hi: number, lo: number, level: number): number => {
+  switch (level) {
+    case 1:
+      return (lo >>> 12) & 0x1ff;
+    case 2:
+      return (lo >>> 21) & 0x1ff;
+    case 3:
+      return ((hi << 2) | (lo >>> 30)) & 0x1ff;
+    case 4:
+      return (hi >>> 7) & 0x1ff;
+    default:
+      return (hi >>> 16) & 0x1ff;
+  }
+};
