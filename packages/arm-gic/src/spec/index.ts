@@ -1,1 +1,2 @@
-export {};
+export * from './gic.js';
+export * from './its.js';
