@@ -1,2 +1,3 @@
 export * from './fields.js';
 export * from './layout.js';
+export * from './show.js';
