@@ -1,1 +1,81 @@
-export {};
+import { Command, CommanderError } from 'commander';
+import { EXIT } from './exit.js';
+import { withoutPipeErrors } from './output.js';
+
+/**
+ * The `doorbell` command. Command modules are loaded when they run, so help starts fast; to add one, write
+ * `src/commands/NAME.ts` with a `register(program)` twin here that only declares arguments and options.
+ */
+export function buildProgram(): Command {
+  const program = new Command('doorbell')
+    .description('Platforms with IOMMUs, interrupt controllers and PCI: see and explain what a DMA or an MSI does')
+    .version('0.1.0')
+    .showHelpAfterError('(doorbell --help lists the commands, doorbell help COMMAND explains one)')
+    .addHelpText(
+      'after',
+      `
+Exit codes:
+  0  as asked
+  1  the answer is a failure: a fault, a blocked message, a finding of severity error
+  2  bad usage or unreadable input (one line on stderr names the file and the place)
+
+Examples:
+  doorbell collect > collect.sh          how to copy a machine's tables
+  doorbell machine my-laptop/            what they say, and what is wrong with them
+  doorbell machine machines/* --json     one JSON object per machine`,
+    );
+
+  program
+    .command('machine')
+    .summary("what a machine's firmware says, and what is wrong with it")
+    .description(
+      'Reads ACPI tables (DMAR, IVRS, IORT, APIC, MCFG), a device tree or an lspci dump and prints IOMMUs, MSI controllers,\nreserved memory, id mappings, functions, isolation groups and findings.',
+    )
+    .argument('<input...>', 'machine directories, *.dtb files, lspci dumps or single ACPI tables')
+    .option('--json', 'one JSON object per input, one per line')
+    .option('--all', 'every row and every finding, where the report would shorten')
+    .action(async (inputs: string[], options: { json?: boolean; all?: boolean }) => {
+      process.exitCode = await (await import('./commands/machine.js')).machine(inputs, options);
+    });
+
+  program
+    .command('collect')
+    .summary('how to gather a machine directory on Linux')
+    .description(
+      'Prints the shell lines that copy what `doorbell machine` reads from a running Linux, and what each is for.',
+    )
+    .argument('[dir]', 'directory that the lines fill', 'my-machine')
+    .action(async (dir: string) => {
+      process.exitCode = (await import('./commands/collect.js')).collect(dir);
+    });
+
+  program
+    .command('plugins')
+    .summary('the plugins that are configured')
+    .description("Lists what doorbell.config.js exports: the nearest one from here upward, else Doorbell's own.")
+    .option('--json', 'a JSON array')
+    .option('--config <file>', 'this configuration instead')
+    .action(async (options: { json?: boolean; config?: string }) => {
+      process.exitCode = await (await import('./commands/plugins.js')).plugins(options);
+    });
+  return program;
+}
+
+/** Runs one command line (without node and script). Sets `process.exitCode`; never throws for a user's mistake. */
+export async function main(argv: readonly string[] = process.argv.slice(2)): Promise<void> {
+  withoutPipeErrors();
+  const program = buildProgram();
+  for (const command of [program, ...program.commands]) command.exitOverride();
+  try {
+    if (argv.length === 0) program.outputHelp();
+    else await program.parseAsync(argv, { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Help and version end with 0; everything else that commander throws is bad usage, already printed.
+      process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+      return;
+    }
+    process.stderr.write(`doorbell: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = EXIT.usage;
+  }
+}

@@ -1,0 +1,79 @@
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+
+/** A plugin as `doorbell plugins` lists it and other commands use it. */
+export interface PluginEntry {
+  /** As in `platform.use`: `vtd`, `gicv3-its`. */
+  readonly name: string;
+  /** npm package, `@doorbell/x86-vtd`. */
+  readonly package: string;
+  readonly role: 'iommu' | 'irqchip' | 'both';
+  /** What it models, in the words of firmware: `intel-vtd`, `arm,smmu-v3`, `fsl,pamu`. */
+  readonly compatible: readonly string[];
+  /** Who else than its author says that it is right: `QEMU`, `Linux capture`, `fact sheet only`. */
+  readonly judgedBy: readonly string[];
+  /** Further members belong to the commands that use them. */
+  readonly [more: string]: unknown;
+}
+/** A board that commands can name. */
+export interface BoardEntry {
+  readonly name: string;
+  readonly [more: string]: unknown;
+}
+/** The default export of a doorbell.config.js. */
+export interface DoorbellConfig {
+  readonly plugins: readonly PluginEntry[];
+  readonly boards: readonly BoardEntry[];
+}
+export interface LoadedConfig extends DoorbellConfig {
+  /** Where it came from; null if there is none anywhere. */
+  readonly file: string | null;
+}
+
+/** Types and completion for a doorbell.config.js; changes nothing. */
+export const defineConfig = (config: DoorbellConfig): DoorbellConfig => config;
+
+const NAME = 'doorbell.config.js';
+
+/** The nearest doorbell.config.js from `from` upward, else the one beside packages/. */
+export function findConfig(from: string): string | null {
+  for (let dir = resolve(from); ; dir = dirname(dir)) {
+    const file = join(dir, NAME);
+    if (existsSync(file)) return file;
+    if (dirname(dir) === dir) break;
+  }
+  const own = fileURLToPath(new URL(`../../../${NAME}`, import.meta.url));
+  return existsSync(own) ? own : null;
+}
+
+/** Loads and checks a configuration. Errors: an Error naming the file and what is wrong with it. */
+export async function loadConfig(file: string | null = findConfig(process.cwd())): Promise<LoadedConfig> {
+  if (file === null) return { file, plugins: [], boards: [] };
+  let exported: unknown;
+  try {
+    exported = ((await import(pathToFileURL(resolve(file)).href)) as { default?: unknown }).default;
+  } catch (error) {
+    throw new Error(`${file}: cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, {
+      cause: error,
+    });
+  }
+  const bad = (what: string): never => {
+    throw new Error(`${file}: ${what}; export default { plugins: [...], boards: [...] }`);
+  };
+  if (typeof exported !== 'object' || exported === null) bad('the default export is no object');
+  const { plugins = [], boards = [] } = exported as Partial<DoorbellConfig>;
+  if (!Array.isArray(plugins)) bad('plugins is no array');
+  if (!Array.isArray(boards)) bad('boards is no array');
+  plugins.forEach((p: Partial<PluginEntry> | null, i) => {
+    if (typeof p?.name !== 'string' || typeof p.package !== 'string') bad(`plugins[${i}] has no name or package`);
+    if (!['iommu', 'irqchip', 'both'].includes(p!.role as string))
+      bad(`plugins[${i}].role is none of iommu, irqchip, both`);
+    if (!Array.isArray(p!.compatible) || !Array.isArray(p!.judgedBy))
+      bad(`plugins[${i}] needs arrays compatible and judgedBy`);
+  });
+  boards.forEach((b: Partial<BoardEntry> | null, i) => {
+    if (typeof b?.name !== 'string') bad(`boards[${i}] has no name`);
+  });
+  return { file, plugins, boards };
+}

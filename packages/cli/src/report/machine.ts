@@ -1,0 +1,129 @@
+import type { Finding, IommuDescription, MachineDescription, Severity } from '@doorbell/firmware';
+import pc from 'picocolors';
+import { section } from './table.js';
+
+const ROWS = 12;
+const unknown = (value: string | number | null): string => (value === null ? '?' : String(value));
+
+/** What people read: the machine in tables, then the findings, worst first. */
+export function renderMachine(input: string, m: MachineDescription, all: boolean): string {
+  const limit = all ? Infinity : ROWS;
+  const parts: string[] = [
+    `${pc.bold(pc.underline(input))}  ${m.kinds.join(', ') || 'no IOMMU described'}`,
+    pc.dim(`  from ${m.sources.join(', ')}`),
+  ];
+  const { supported, x2apicOptOut } = m.interruptRemapping;
+  if (supported !== null) {
+    parts.push(
+      `  interrupt remapping: ${supported ? pc.green('yes') : pc.red('no')}${x2apicOptOut ? pc.yellow(', x2APIC opt-out') : ''}`,
+    );
+  }
+  if (m.iommus.length > 0)
+    parts.push('', section('IOMMUs', ['name', 'type', 'base', 'serves'], m.iommus.map(iommuRow), limit));
+  if (m.msiControllers.length > 0) {
+    const rows = m.msiControllers.map((c) => [
+      c.type,
+      unknown(c.base),
+      unknown(c.doorbell),
+      c.vectors === null ? '?' : String(c.vectors),
+    ]);
+    parts.push('', section('MSI controllers', ['type', 'base', 'doorbell', 'vectors'], rows, limit));
+  }
+  if (m.reserved.length > 0) {
+    const rows = m.reserved.map((r) => [
+      r.kind,
+      `${r.base}–${r.last}`,
+      r.functions
+        ? `${r.functions.first} to ${r.functions.last}`
+        : r.bdfs.map(unknown).join(' ') || (r.kind === 'ivmd' ? 'all' : 'nobody known'),
+    ]);
+    parts.push('', section('Reserved memory', ['kind', 'range', 'for'], rows, limit));
+  }
+  if (m.idMappings.length > 0) {
+    const hex = (n: number): string => '0x' + n.toString(16);
+    const rows = m.idMappings.map((x) => [
+      x.from,
+      `${hex(x.inputBase)}–${hex(x.inputBase + Math.max(x.count, 1) - 1)}`,
+      '→',
+      `${hex(x.outputBase)} at ${unknown(x.to)}`,
+    ]);
+    parts.push('', section('Id mappings', ['from', 'ids', '', 'become'], rows, limit));
+  }
+  if (m.devices !== null) {
+    const groupOf = new Map(m.groups?.flatMap((g, i) => g.map((bdf) => [bdf, i] as const)));
+    const rows = m.devices.map((d) => [
+      d.bdf,
+      unknown(d.id),
+      unknown(d.class),
+      unknown(d.msi),
+      unknown(d.msix),
+      unknown(groupOf.get(d.bdf) ?? null),
+    ]);
+    const groups = m.groups === null ? 'groups unknown' : `${m.groups.length} isolation groups`;
+    parts.push(
+      '',
+      section(
+        `Functions (${m.devices.length}, ${groups})`,
+        ['function', 'id', 'class', 'msi', 'msi-x', 'group'],
+        rows,
+        limit,
+      ),
+    );
+  }
+  parts.push('', renderFindings(m.findings, all));
+  return parts.join('\n');
+}
+
+function iommuRow(u: IommuDescription): string[] {
+  const serves: string[] = [];
+  if (u.includeAll) serves.push('all that no other unit names');
+  const short: Record<string, string> = {
+    'pci-endpoint': '',
+    'pci-bridge': 'below ',
+    ioapic: 'ioapic',
+    hpet: 'hpet',
+    namespace: 'acpi ',
+  };
+  for (const s of u.scopes) {
+    const id = s.kind === 'ioapic' || s.kind === 'hpet' ? `${s.enumerationId} as ` : s.path ? `${s.path} ` : '';
+    serves.push(`${short[s.kind]}${id}${unknown(s.bdf)}`);
+  }
+  if (u.liodns && u.liodns.length > 0) serves.push(`${u.liodns.length} devices`);
+  if (u.aliases && u.aliases.length > 0) serves.push(`${u.aliases.length} aliases`);
+  return [
+    u.name,
+    u.type,
+    unknown(u.base),
+    serves.join(', ') + (u.bdf === null ? '' : `${serves.length > 0 ? '; ' : ''}itself ${u.bdf}`),
+  ];
+}
+
+const ORDER: readonly Severity[] = ['error', 'warning', 'info'];
+const PAINT: Record<Severity, (s: string) => string> = { error: pc.red, warning: pc.yellow, info: pc.cyan };
+
+/** One block per code: what it is, where, what follows, what to do. */
+function renderFindings(findings: readonly Finding[], all: boolean): string {
+  if (findings.length === 0) return pc.green('Nothing found wrong.');
+  const byCode = new Map<string, Finding[]>();
+  for (const f of findings) byCode.set(f.code, [...(byCode.get(f.code) ?? []), f]);
+  const blocks = [...byCode.values()].sort((a, b) => ORDER.indexOf(a[0]!.severity) - ORDER.indexOf(b[0]!.severity));
+  const count = (s: Severity): number => findings.filter((f) => f.severity === s).length;
+  const lines = [pc.bold(`Findings (${ORDER.map((s) => `${count(s)} ${s}`).join(', ')})`)];
+  for (const block of blocks) {
+    const { severity, code, consequence, remedy } = block[0]!;
+    lines.push(
+      `  ${PAINT[severity](severity.padEnd(7))} ${pc.bold(code)}${block.length > 1 ? ` × ${block.length}` : ''}`,
+    );
+    const shown = all ? block : block.slice(0, 3);
+    for (const f of shown) lines.push(`          ${f.message}${place(f)}`);
+    if (block.length > shown.length)
+      lines.push(pc.dim(`          … and ${block.length - shown.length} more (--all shows them)`));
+    lines.push(`          ${consequence} ${pc.dim(remedy)}`);
+  }
+  return lines.join('\n');
+}
+
+function place(f: Finding): string {
+  if (f.line !== undefined) return pc.dim(`  [${f.table ?? ''}, line ${f.line}]`);
+  return f.table === null ? '' : pc.dim(`  [${f.table}${f.offset === null ? '' : `, byte ${f.offset}`}]`);
+}

@@ -1,0 +1,151 @@
+import { hex } from '../bytes.js';
+import { readReg } from './address.js';
+import type { TreeIndex } from './index.js';
+import type { TreeNode } from './tree.js';
+
+/** One tuple of `iommu-map` or `msi-map`: ids from `inputBase` on become ids from `outputBase` on at `target`. */
+export interface TreeIdMap {
+  readonly host: TreeNode;
+  readonly property: 'iommu-map' | 'msi-map';
+  readonly offset: number;
+  readonly inputBase: number;
+  readonly count: number;
+  readonly outputBase: number;
+  readonly target: TreeNode | null;
+  /** ANDed with the id first. */
+  readonly mask: number;
+}
+/** `iommus` and `msi-parent` of a device that is no host bridge. */
+export interface TreeStream {
+  readonly device: TreeNode;
+  readonly property: 'iommus' | 'msi-parent';
+  readonly target: TreeNode;
+  readonly ids: readonly number[];
+}
+/** A PCI host bridge of the tree. */
+export interface TreePciHost {
+  readonly node: TreeNode;
+  readonly base: bigint | null;
+  readonly firstBus: number;
+  readonly lastBus: number;
+  readonly domain: number | null;
+  readonly msiParents: readonly TreeNode[];
+}
+
+/** `device_type = "pci"` with buses of its own; the root ports below a host have none of their own maps. */
+export function findPciHosts(index: TreeIndex): TreePciHost[] {
+  const isPci = (n: TreeNode): boolean => n.strings('device_type').some((t) => t === 'pci' || t === 'pciex');
+  return index.live
+    .filter((n) => isPci(n) && !(n.parent !== null && isPci(n.parent)))
+    .map((node) => {
+      const buses = node.cells('bus-range');
+      return {
+        node,
+        base: readReg(node)?.[0]?.base ?? null,
+        firstBus: buses?.[0] ?? 0,
+        lastBus: buses?.[1] ?? 255,
+        domain: node.cell('linux,pci-domain'),
+        msiParents: (node.cells('msi-parent') ?? []).map((p) => index.byPhandle.get(p)).filter((n) => n !== undefined),
+      };
+    });
+}
+
+/** Every map of every node that is on. Findings: shapes, missing targets, overlaps. */
+export function findIdMaps(index: TreeIndex, known: ReadonlySet<TreeNode>): TreeIdMap[] {
+  const out: TreeIdMap[] = [];
+  for (const host of index.live) {
+    for (const property of ['iommu-map', 'msi-map'] as const) {
+      const maps = readMap(host, property, index, known);
+      checkOverlaps(maps, index);
+      out.push(...maps);
+    }
+  }
+  return out;
+}
+
+function readMap(
+  host: TreeNode,
+  property: 'iommu-map' | 'msi-map',
+  index: TreeIndex,
+  known: ReadonlySet<TreeNode>,
+): TreeIdMap[] {
+  const cells = host.cells(property);
+  if (cells === null) return [];
+  const at = host.offsetOf(property);
+  const mask = host.cell(`${property}-mask`) ?? 0xffff_ffff;
+  const bytes = host.properties.get(property)!.value.length;
+  // <id-base phandle output-base length>
+  if (bytes % 16 !== 0)
+    index.found(
+      'DT_BAD_PROPERTY',
+      at,
+      `${host.path}: ${property} of ${bytes} bytes is no whole number of 4-cell entries`,
+    );
+  const out: TreeIdMap[] = [];
+  for (let i = 0; i + 4 <= cells.length; i += 4) {
+    const phandle = cells[i + 1]!;
+    const target = index.byPhandle.get(phandle) ?? null;
+    const offset = at + 12 + 4 * i;
+    const map = {
+      host,
+      property,
+      offset,
+      inputBase: cells[i]!,
+      count: cells[i + 3]!,
+      outputBase: cells[i + 2]!,
+      target,
+      mask,
+    };
+    const what = `${host.path}: ${property} ${hex(map.inputBase)}+${map.count}`;
+    if (target === null) index.found('DT_PHANDLE_MISSING', offset + 4, `${what}: phandle ${hex(phandle)} is no node`);
+    else if (!index.isLive(target))
+      index.found('DT_MAP_TARGET_DISABLED', offset + 4, `${what} leads to ${target.path}`);
+    else if (!known.has(target)) index.found('DT_MAP_TARGET', offset + 4, `${what} leads to ${target.path}`);
+    if (map.count === 0) index.found('DT_MAP_EMPTY', offset + 12, what);
+    out.push(map);
+  }
+  return out;
+}
+
+function checkOverlaps(maps: readonly TreeIdMap[], index: TreeIndex): void {
+  maps.forEach((m, i) => {
+    const meets = (a: number, an: number, b: number, bn: number): boolean => a < b + bn && b < a + an;
+    for (const o of maps.slice(0, i)) {
+      const what = `${m.host.path}: ${m.property} ${hex(o.inputBase)}+${o.count} and ${hex(m.inputBase)}+${m.count}`;
+      if (meets(o.inputBase, o.count, m.inputBase, m.count)) index.found('DT_MAP_OVERLAP', m.offset, what);
+      else if (o.target === m.target && meets(o.outputBase, o.count, m.outputBase, m.count)) {
+        index.found('DT_MAP_OUTPUT_OVERLAP', m.offset + 8, what);
+      }
+    }
+  });
+}
+
+/** `iommus` and `msi-parent` of devices: phandle and as many cells as the target's `#iommu-cells` or `#msi-cells`. */
+export function findStreams(index: TreeIndex): TreeStream[] {
+  const out: TreeStream[] = [];
+  for (const device of index.live) {
+    for (const property of ['iommus', 'msi-parent'] as const) {
+      const cells = device.cells(property) ?? [];
+      const at = device.offsetOf(property);
+      for (let i = 0; i < cells.length; ) {
+        const target = index.byPhandle.get(cells[i]!);
+        if (target === undefined) {
+          index.found(
+            'DT_PHANDLE_MISSING',
+            at + 12 + 4 * i,
+            `${device.path}: ${property} ${hex(cells[i]!)} is no node`,
+          );
+          break; // without the target the number of cells is unknown
+        }
+        const width = target.cell(property === 'iommus' ? '#iommu-cells' : '#msi-cells') ?? 0;
+        if (i + 1 + width > cells.length) {
+          index.found('DT_BAD_PROPERTY', at, `${device.path}: ${property} ends inside an entry for ${target.path}`);
+          break;
+        }
+        if (index.isLive(target)) out.push({ device, property, target, ids: cells.slice(i + 1, i + 1 + width) });
+        i += 1 + width;
+      }
+    }
+  }
+  return out;
+}
