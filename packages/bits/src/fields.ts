@@ -110,7 +110,7 @@ export function each<P extends string, N extends number, F extends AnyField>(
 ): Record<`${P}${Below<N>}`, F> {
   const out: Record<string, F> = {};
   for (let n = 0; n < count; n++) out[prefix + String(n)] = make(n);
-  return out as Record<`${P}${Below<N>}`, F>;
+  return out;
 }
 
 /** Field of a single word. */

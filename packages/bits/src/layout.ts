@@ -1,4 +1,4 @@
-import { type AnyField } from './fields.js';
+import type { AnyField } from './fields.js';
 
 /** Byte order of a structure's 32-bit words in memory. Fields count inside the words, so only loading and storing differ. */
 export type Endian = 'little' | 'big';

@@ -1,5 +1,5 @@
 import { getAt, getHi, getLo, getWide, type AnyField } from './fields.js';
-import { type AnyLayout } from './layout.js';
+import type { AnyLayout } from './layout.js';
 
 const hex = (v: number): string => `0x${v.toString(16)}`;
 
