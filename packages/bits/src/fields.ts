@@ -145,11 +145,18 @@ export const setWide = (words: Uint32Array, at: number, f: WideField, value: num
  * pointers that way (`S1ContextPtr` is address bits 51:6 at bits 51:6). `base` is the structure's bit that holds
  * address bit 0, by default bit 0 of the field's first word.
  */
-export const getAddress = (words: Uint32Array, at: number, f: WideField, base = 32 * f.word): number =>
-  getWide(words, at, f) * 2 ** (f.lo - base);
+export const getAddress = (words: Uint32Array, at: number, f: WideField, base?: number): number => {
+  if (base !== undefined) return getWide(words, at, f) * 2 ** (f.lo - base);
+  const i = at + f.word;
+  return ((words[i]! & f.mask) >>> 0) + ((words[i + 1]! & f.mask1) >>> 0) * 2 ** 32;
+};
 /** Puts an address in place; its bits below the field are dropped. */
-export const setAddress = (words: Uint32Array, at: number, f: WideField, address: number, base = 32 * f.word): void =>
-  setWide(words, at, f, Math.floor(address / 2 ** (f.lo - base)));
+export const setAddress = (words: Uint32Array, at: number, f: WideField, address: number, base?: number): void => {
+  if (base !== undefined) return setWide(words, at, f, Math.floor(address / 2 ** (f.lo - base)));
+  const i = at + f.word;
+  words[i] = (words[i]! & ~f.mask) | (address & f.mask);
+  words[i + 1] = (words[i + 1]! & ~f.mask1) | (Math.floor(address / 2 ** 32) & f.mask1);
+};
 
 /** Bits 31:0 of a long field. */
 export const getLo = (words: Uint32Array, at: number, f: LongField): number => {

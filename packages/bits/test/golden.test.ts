@@ -166,3 +166,14 @@ describe('fields across words', () => {
     expect(MAIR.ATTR8).toBeUndefined();
   });
 });
+
+describe('addresses whose bit 0 is not at the word', () => {
+  it('places an address that the structure keeps shifted', () => {
+    // A field at 43:10 that holds address bits 45:12, so address bit 0 would lie two bits below the structure.
+    const f = wide(43, 10);
+    const w = new Uint32Array(2);
+    setAddress(w, 0, f, 0x1234_5678_9000, -2);
+    expect([...w]).toEqual([0x159e_2400, 0x0000_048d]);
+    expect(getAddress(w, 0, f, -2)).toBe(0x1234_5678_9000);
+  });
+});

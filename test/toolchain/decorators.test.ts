@@ -1,0 +1,28 @@
+import 'reflect-metadata';
+import { container, inject, injectable } from 'tsyringe';
+import { expect, it } from 'vitest';
+
+// The test runner must emit decorator metadata as tsc does, or constructor injection by type silently breaks.
+class Clock {
+  readonly now = 7;
+}
+
+@injectable()
+class Unit {
+  constructor(
+    readonly clock: Clock,
+    @inject('width') readonly width: number,
+  ) {}
+}
+
+it('emits the types of constructor parameters', () => {
+  expect(Reflect.getMetadata('design:paramtypes', Unit)).toEqual([Clock, Number]);
+});
+
+it('injects by type and by token', () => {
+  const child = container.createChildContainer();
+  child.registerInstance('width', 48);
+  const unit = child.resolve(Unit);
+  expect(unit.clock).toBeInstanceOf(Clock);
+  expect([unit.clock.now, unit.width]).toEqual([7, 48]);
+});
