@@ -16,7 +16,17 @@ class Unit {
 }
 
 it('emits the types of constructor parameters', () => {
-  expect(Reflect.getMetadata('design:paramtypes', Unit)).toEqual([Clock, Number]);
+  const noted: unknown[] = [];
+  const note = (target: object) => void noted.push(Reflect.getMetadata('design:paramtypes', target));
+  @note
+  class Noted {
+    constructor(
+      readonly clock: Clock,
+      readonly width: number,
+    ) {}
+  }
+  expect(Noted.name).toBe('Noted');
+  expect(noted).toEqual([[Clock, Number]]);
 });
 
 it('injects by type and by token', () => {

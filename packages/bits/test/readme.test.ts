@@ -9,7 +9,8 @@ it('runs the README example, which prints what it says it prints', () => {
   const printed: string[] = [];
   const log = vi.spyOn(console, 'log').mockImplementation((...args: unknown[]) => void printed.push(args.join(' ')));
   // eslint-disable-next-line @typescript-eslint/no-implied-eval -- the example has no types in it: it is JavaScript
-  new Function('api', `const {${names}} = api;\n${body}`)(bits);
+  const example = new Function('api', `const {${names}} = api;\n${body}`) as (api: typeof bits) => void;
+  example(bits);
   log.mockRestore();
   expect(printed).toEqual([...body!.matchAll(/console\.log.*\/\/ (.*)$/gm)].map((m) => m[1]));
   expect(printed).toHaveLength(2);

@@ -60,7 +60,7 @@ export class MsiDomain {
         const renumbered = this.levels.slice(i + 1).some((l) => l.renumbers);
         const prepared: Prepared = level.prepare(
           renumbered ? { ...request, contiguous: false } : request,
-          parent as Prepared<never> | null,
+          parent,
           chain,
         );
         shares.set(level, prepared);

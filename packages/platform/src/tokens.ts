@@ -11,7 +11,7 @@ import type { Trace } from './trace.js';
 export type Token<T> = symbol & { readonly __type?: T };
 
 /** The same name gives the same token in every copy of the package. */
-export const token = <T>(name: string): Token<T> => Symbol.for(`doorbell:${name}`) as Token<T>;
+export const token = <T>(name: string): Token<T> => Symbol.for(`doorbell:${name}`);
 
 export const tokenName = (t: symbol): string => t.description?.replace(/^doorbell:/, '') ?? String(t);
 

@@ -97,7 +97,7 @@ export function readFdt(file: string, data: Uint8Array, findings: Findings): Tre
       at = (at + 12 + size + 3) & ~3;
     } else fail(at, `token ${token} is none of a tree's`);
   }
-  if (node !== null) fail(at, `node ${(node as TreeNode).path} never ends`);
+  if (node !== null) fail(at, `node ${node.path} never ends`);
   if (root === null) fail(at, 'the tree has no root node');
   return { file, root: root! };
 }

@@ -88,7 +88,7 @@ export function checkOptions(node: string, options: Readonly<Record<string, unkn
   if (options['postedInterrupts']) bad('postedInterrupts', 'no posted interrupts', 'NOT_MODELLED');
   const known = new Set([...Object.keys(Q35), 'scalableMode', 'postedInterrupts', 'scopes', 'includeAll', 'reserved', 'x2apicOptOut']);
   for (const option of Object.keys(options)) if (!known.has(option)) bad(option, `no such option (there are ${[...known].join(', ')})`);
-  const c = configOf(options as VtdOptions);
+  const c = configOf(options);
   if (![39, 48, 57].includes(c.awBits)) bad('awBits', 'is 39, 48 or 57');
   if (!(c.hostAddressWidth >= 32 && c.hostAddressWidth <= 52)) bad('hostAddressWidth', 'is 32 to 52');
   if (!(Number.isInteger(c.faultRecords) && c.faultRecords >= 1 && c.faultRecords <= 256)) bad('faultRecords', 'is 1 to 256');
