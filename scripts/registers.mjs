@@ -35,4 +35,4 @@ for (const { folder, manifest } of manifests(readdirSync(join(root, 'packages'))
   ];
   pages.set(`docs/registers/${folder}.md`, [...head, ...all.map(toMarkdown)].join('\n'));
 }
-generated(pages, 'npm run docs');
+generated(pages, 'npm run docs', 'docs/registers');
