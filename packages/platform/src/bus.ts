@@ -1,6 +1,7 @@
-import { hex, overlaps, rangeOf, type Range } from './address.js';
+import { hex, overlaps, rangeOf } from './address.js';
 import { DoorbellError } from './errors.js';
 import type { PhysicalMemory } from './memory.js';
+import { regionOverlap } from './overlap.js';
 import { swap32, type CpuPort } from './ports.js';
 
 /** Who makes an access that does not come from a device. */
@@ -36,7 +37,7 @@ export interface PortRegion {
 
 /**
  * The address map: RAM and regions. The CPU's side (`CpuPort`) throws typed errors, since a stray access there is a mistake of
- * our caller; the device side (`deviceRead32`, `deviceWrite32`) answers as an interconnect does: ones, or dropped.
+ * our caller; the device side (`deviceRead`, `deviceWrite`) answers as an interconnect does: ones, or dropped.
  */
 export class SystemBus implements CpuPort {
   private regions: MmioRegion[] = [];
@@ -66,8 +67,15 @@ export class SystemBus implements CpuPort {
     this.lastRegion = undefined;
   }
 
+  /** Adds port I/O. Errors: `REGION_OVERLAP` naming both. */
   mapPorts(region: PortRegion): void {
+    for (const other of this.ports)
+      if (overlaps(region, other)) throw regionOverlap(`${region.name} ports`, region, `${other.name} ports`, other);
     this.ports.push(region);
+  }
+
+  unmapPorts(region: PortRegion): void {
+    this.ports = this.ports.filter((p) => p !== region);
   }
 
   /** The region that holds an address, if any. */
@@ -88,23 +96,40 @@ export class SystemBus implements CpuPort {
 
   /** A device's 4-byte write after translation. False: nothing is there. `source` is its DeviceID. */
   deviceWrite32(address: number, value: number, source: number): boolean {
-    if (this.memory.has(address)) {
-      this.memory.write32(address - (address & 3), value);
-      return true;
-    }
-    const region = this.regionAt(address);
-    if (region === undefined || !legal(region, address, 4)) return false;
-    region.write(address - region.base, 4, region.endian === 'big' ? swap32(value) : value, source);
-    return true;
+    return this.deviceWrite(address, 4, value, source);
   }
 
   /** A device's 4-byte read after translation; all ones where nothing is. */
   deviceRead32(address: number): number {
-    if (this.memory.has(address)) return this.memory.read32(address - (address & 3));
+    return this.deviceRead(address, 4);
+  }
+
+  /** A device's aligned write of 1, 2 or 4 bytes. False: dropped, since nothing there takes it. */
+  deviceWrite(address: number, size: number, value: number, source: number): boolean {
+    if (address % size !== 0) return false;
+    const memory = this.memory;
+    if (memory.has(address)) {
+      if (size === 4) memory.write32(address, value);
+      else if (size === 2) memory.write16(address, value);
+      else memory.write8(address, value);
+      return true;
+    }
     const region = this.regionAt(address);
-    if (region === undefined || !legal(region, address, 4)) return 0xffff_ffff;
-    const value = region.read(address - region.base, 4) >>> 0;
-    return region.endian === 'big' ? swap32(value) : value;
+    if (region === undefined || !legal(region, address, size)) return false;
+    region.write(address - region.base, size, swapped(region, value, size) >>> 0, source);
+    return true;
+  }
+
+  /** A device's aligned read of 1, 2 or 4 bytes; all ones where nothing answers. */
+  deviceRead(address: number, size: number): number {
+    const ones = size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
+    if (address % size !== 0) return ones;
+    const memory = this.memory;
+    if (memory.has(address))
+      return size === 4 ? memory.read32(address) : size === 2 ? memory.read16(address) : memory.read8(address);
+    const region = this.regionAt(address);
+    if (region === undefined || !legal(region, address, size)) return ones;
+    return (swapped(region, region.read(address - region.base, size) >>> 0, size) & ones) >>> 0;
   }
 
   read8(address: number): number {
@@ -198,11 +223,3 @@ const swapped = (region: MmioRegion, value: number, size: number): number => {
   if (region.endian !== 'big' || size === 1) return value;
   return size === 2 ? ((value & 0xff) << 8) | ((value >>> 8) & 0xff) : swap32(value);
 };
-
-export const regionOverlap = (a: string, ra: Range, b: string, rb: Range): DoorbellError =>
-  new DoorbellError(
-    'REGION_OVERLAP',
-    `${a} (${hex(ra.first)}–${hex(ra.last)}) overlaps ${b} (${hex(rb.first)}–${hex(rb.last)})`,
-    'move one of them',
-    { a, b, ranges: [ra, rb] },
-  );

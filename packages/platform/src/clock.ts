@@ -27,17 +27,27 @@ export const seeded = (seed: number): CompletionPolicy => ({
   },
 });
 
-/** Work of one queue or engine: completes in order, by the platform's policy. */
+/** Work of one queue or engine: starts in order, by the platform's policy. Work that a piece of work itself asks for may run inside it. */
 export interface Lane {
   /** Runs `work` now or later, after all earlier work of this lane. */
   run(work: () => void): void;
 }
 
+/** Where a clock stands, enough to go on the same way. */
+export interface ClockState {
+  readonly now: number;
+  /** Delays taken from the policy so far. */
+  readonly drawn: number;
+}
+
 /** Virtual time. It moves when software polls (`waitUntil`) or when a test calls `tick`. */
 export class Clock {
   now = 0;
-  private readonly delay: () => number;
-  private readonly pending: { due: number; work: () => void }[] = [];
+  private delay: () => number;
+  private drawn = 0;
+  /** Grows with each `restore`: lanes forget what they had under way before. */
+  private epoch = 0;
+  private pending: { due: number; work: () => void }[] = [];
 
   constructor(readonly policy: CompletionPolicy = immediate()) {
     this.delay = policy.delays();
@@ -47,19 +57,40 @@ export class Clock {
   lane(): Lane {
     let busyUntil = 0;
     let queued = 0;
+    let epoch = this.epoch;
     return {
       run: (work) => {
+        if (epoch !== this.epoch) {
+          epoch = this.epoch;
+          queued = 0;
+        }
+        this.drawn++;
         const ticks = this.delay();
-        const due = Math.max(this.now + ticks, busyUntil);
-        if (due <= this.now && queued === 0) return work();
-        busyUntil = due;
+        if (queued === 0) {
+          if (ticks <= 0) return work();
+          busyUntil = 0;
+        }
+        busyUntil = Math.max(this.now + ticks, busyUntil);
         queued++;
-        this.at(due, () => {
+        this.at(busyUntil, () => {
           queued--;
           work();
         });
       },
     };
+  }
+
+  snapshot(): ClockState {
+    return { now: this.now, drawn: this.drawn };
+  }
+
+  /** Puts time and the policy's delays back; work under way is dropped. */
+  restore(state: ClockState): void {
+    this.now = state.now;
+    this.pending = [];
+    this.epoch++;
+    this.delay = this.policy.delays();
+    for (this.drawn = 0; this.drawn < state.drawn; this.drawn++) this.delay();
   }
 
   /** Runs `work` when virtual time reaches `due`. */

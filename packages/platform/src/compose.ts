@@ -10,7 +10,7 @@ import type {
   Service,
   SoftwareHost,
 } from './block.js';
-import { regionOverlap } from './bus.js';
+import { regionOverlap } from './overlap.js';
 import { CompositionError, DoorbellError } from './errors.js';
 import type { TranslationUnit } from './fabric.js';
 import type { PlatformNode } from './node.js';

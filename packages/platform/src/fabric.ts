@@ -1,5 +1,6 @@
 import type { SystemBus } from './bus.js';
 import { join64 } from './address.js';
+import { DoorbellError } from './errors.js';
 
 /** Rights and kinds of access, as bits. */
 export const READ = 1;
@@ -88,9 +89,10 @@ export interface IdMapEntry {
   readonly to: string;
 }
 
-/** `null` where no entry holds the id. */
+/** Later entries win; `null` where none holds the id. */
 export function mapId(map: readonly IdMapEntry[], id: number): { to: string; id: number } | null {
-  for (const e of map) {
+  for (let i = map.length - 1; i >= 0; i--) {
+    const e = map[i]!;
     if (id >= e.inputBase && id < e.inputBase + e.count) return { to: e.to, id: e.outputBase + (id - e.inputBase) };
   }
   return null;
@@ -107,9 +109,10 @@ export class PcieFabric {
   private readonly streams = new Uint32Array(65536);
   private readonly deviceIds = new Uint32Array(65536).map((_, i) => i);
   private readonly request = newRequest();
-  private readonly scratch = new Uint8Array(4);
   /** The answer to the last request. */
   readonly outcome = newOutcome();
+  /** Whether memory, a register or an interrupt unit took the last access: false where nothing answered at `outcome.pa`. */
+  landed = false;
 
   constructor(
     readonly segment: number,
@@ -153,7 +156,8 @@ export class PcieFabric {
   }
 
   /** A 4-byte posted write: how an MSI leaves a function. The verdict says where it went; `outcome` holds the rest. */
-  write32(requester: number, hi: number, lo: number, value: number, pasid = -1): Verdict {
+  write32(requester: number, hi: number, lo: number, value: number, pasid = -1, kind = UNTRANSLATED): Verdict {
+    if (requester >>> 0 > 0xffff) throw badRequester(requester);
     const q = this.request;
     const out = this.outcome;
     q.requester = requester;
@@ -161,26 +165,23 @@ export class PcieFabric {
     q.lo = lo;
     q.size = 4;
     q.access = WRITE;
-    q.kind = UNTRANSLATED;
+    q.kind = kind;
     q.pasid = pasid;
     q.data = value;
     const verdict = this.translate(q, out);
-    if (verdict === Verdict.interrupt) {
-      this.units[requester]!.interrupt!(q, out);
-      return verdict;
-    }
-    if (verdict !== Verdict.fault) this.bus.deviceWrite32(out.pa, value, this.deviceIds[requester]!);
+    if (verdict === Verdict.interrupt) this.landed = this.units[requester]?.interrupt?.(q, out) ?? false;
+    else this.landed = verdict !== Verdict.fault && this.bus.deviceWrite(out.pa, 4, value, this.deviceIds[requester]!);
     return verdict;
   }
 
   /** Reads memory for a function. A fault leaves the rest of `into` all ones, as an unsupported request does. */
-  read(requester: number, hi: number, lo: number, into: Uint8Array, pasid = -1): Verdict {
-    return this.transfer(requester, hi, lo, into, READ, pasid);
+  read(requester: number, hi: number, lo: number, into: Uint8Array, pasid = -1, kind = UNTRANSLATED): Verdict {
+    return this.transfer(requester, hi, lo, into, READ, pasid, kind);
   }
 
   /** Writes memory for a function, page by page; it stops at the first fault. */
-  write(requester: number, hi: number, lo: number, from: Uint8Array, pasid = -1): Verdict {
-    return this.transfer(requester, hi, lo, from, WRITE, pasid);
+  write(requester: number, hi: number, lo: number, from: Uint8Array, pasid = -1, kind = UNTRANSLATED): Verdict {
+    return this.transfer(requester, hi, lo, from, WRITE, pasid, kind);
   }
 
   private transfer(
@@ -190,17 +191,20 @@ export class PcieFabric {
     bytes: Uint8Array,
     access: number,
     pasid: number,
+    kind: number,
   ): Verdict {
+    if (requester >>> 0 > 0xffff) throw badRequester(requester);
     const q = this.request;
     const out = this.outcome;
     let verdict: Verdict = Verdict.bypass;
+    this.landed = true;
     for (let done = 0; done < bytes.length; ) {
       const low = lo + done;
       q.requester = requester;
       q.hi = (hi + Math.floor(low / 0x1_0000_0000)) >>> 0;
       q.lo = low >>> 0;
       q.access = access;
-      q.kind = UNTRANSLATED;
+      q.kind = kind;
       q.pasid = pasid;
       const n = Math.min(bytes.length - done, 4096 - (q.lo & 4095));
       q.size = n;
@@ -211,37 +215,47 @@ export class PcieFabric {
       verdict = this.translate(q, out);
       if (verdict === Verdict.fault) {
         if (access === READ) bytes.fill(0xff, done);
+        this.landed = false;
         return verdict;
       }
-      if (verdict === Verdict.interrupt) this.units[requester]!.interrupt!(q, out);
-      else this.perform(out.pa, bytes, done, n, access, this.deviceIds[requester]!);
+      const took =
+        verdict === Verdict.interrupt
+          ? (this.units[requester]?.interrupt?.(q, out) ?? false)
+          : this.perform(out.pa, bytes, done, n, access, this.deviceIds[requester]!);
+      if (!took) this.landed = false;
       done += n;
     }
     return verdict;
   }
 
-  private perform(pa: number, bytes: Uint8Array, at: number, n: number, access: number, source: number): void {
-    const memory = this.bus.memory;
-    if (memory.contains(pa, n)) {
-      if (access === READ) memory.readBytes(pa, bytes.subarray(at, at + n));
-      else memory.writeBytes(pa, bytes.subarray(at, at + n));
-      return;
+  /** RAM takes bytes in one go; registers see naturally aligned accesses of at most 4 bytes. False: a part went nowhere. */
+  private perform(pa: number, bytes: Uint8Array, at: number, n: number, access: number, source: number): boolean {
+    const bus = this.bus;
+    if (bus.memory.contains(pa, n)) {
+      if (access === READ) bus.memory.readBytes(pa, bytes.subarray(at, at + n));
+      else bus.memory.writeBytes(pa, bytes.subarray(at, at + n));
+      return true;
     }
-    const four = this.scratch;
-    for (let i = 0; i < n; i += 4) {
-      const k = Math.min(4, n - i);
+    let all = true;
+    for (let i = 0; i < n; ) {
+      const here = pa + i;
+      const size = n - i >= 4 && here % 4 === 0 ? 4 : n - i >= 2 && here % 2 === 0 ? 2 : 1;
       if (access === READ) {
-        const v = this.bus.deviceRead32(pa + i);
-        for (let j = 0; j < k; j++) bytes[at + i + j] = (v >>> (8 * j)) & 0xff;
+        const v = bus.deviceRead(here, size);
+        if (!bus.memory.has(here) && bus.regionAt(here) === undefined) all = false;
+        for (let j = 0; j < size; j++) bytes[at + i + j] = (v >>> (8 * j)) & 0xff;
       } else {
-        four.fill(0);
-        four.set(bytes.subarray(at + i, at + i + k));
-        this.bus.deviceWrite32(
-          pa + i,
-          (four[0]! | (four[1]! << 8) | (four[2]! << 16) | (four[3]! << 24)) >>> 0,
-          source,
-        );
+        let v = 0;
+        for (let j = 0; j < size; j++) v |= bytes[at + i + j]! << (8 * j);
+        if (!bus.deviceWrite(here, size, v >>> 0, source)) all = false;
       }
+      i += size;
     }
+    return all;
   }
 }
+
+const badRequester = (requester: number): DoorbellError =>
+  new DoorbellError('BAD_REQUESTER', `${requester} is no requester id`, 'bus, device and function make 16 bits', {
+    requester,
+  });

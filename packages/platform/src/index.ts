@@ -10,6 +10,7 @@ export * from './fabric.js';
 export * from './hooks.js';
 export * from './memory.js';
 export * from './node.js';
+export * from './overlap.js';
 export * from './pages.js';
 export * from './platform.js';
 export * from './plugin.js';

@@ -1,5 +1,6 @@
 import { DoorbellError } from './errors.js';
-import { hex } from './address.js';
+import { hex, hi32, lo32, rangeOf } from './address.js';
+import { regionOverlap } from './overlap.js';
 import type { MemoryPort } from './ports.js';
 
 /** RAM is materialised in chunks of this size when first written. */
@@ -13,7 +14,7 @@ const PER_DIRECTORY = 2 ** (DIRECTORY_BITS - CHUNK_BITS);
 /** Physical addresses have at most 52 bits. */
 export const MAX_ADDRESS = 2 ** 52 - 1;
 
-/** One bank of RAM, inclusive. */
+/** One bank of RAM: [base, base + size), both multiples of 8. */
 export interface MemoryBank {
   readonly base: number;
   readonly size: number;
@@ -35,6 +36,8 @@ const ZERO = new Uint32Array(WORDS);
  */
 export class PhysicalMemory implements MemoryPort {
   readonly banks: readonly MemoryBank[];
+  /** The banks with adjacent ones joined: an access may cross from one into the next. */
+  private readonly extents: readonly MemoryBank[];
   private readonly directories = new Map<number, (Uint32Array | undefined)[]>();
   /** Base of the chunk in `last`; beyond every address while there is none. */
   private lastBase = NOWHERE;
@@ -42,13 +45,19 @@ export class PhysicalMemory implements MemoryPort {
   private readonly slotKeys = new Float64Array(SLOTS).fill(-1);
   private readonly slots: Uint32Array[] = new Array<Uint32Array>(SLOTS).fill(ZERO);
 
+  /** Errors: `BAD_MEMORY_BANK` (no range, not multiples of 8, beyond 52 bits), `REGION_OVERLAP`. */
   constructor(banks: readonly MemoryBank[]) {
     this.banks = [...banks].sort((a, b) => a.base - b.base);
+    this.extents = joined(this.banks);
   }
 
   /** Whether all of [address, address + length) is RAM. */
   contains(address: number, length = 1): boolean {
-    for (const b of this.banks) if (address >= b.base && address + length <= b.base + b.size) return true;
+    const extents = this.extents;
+    for (let i = 0; i < extents.length; i++) {
+      const e = extents[i]!;
+      if (address >= e.base && address + length <= e.base + e.size) return true;
+    }
     return false;
   }
 
@@ -100,7 +109,13 @@ export class PhysicalMemory implements MemoryPort {
     this.write32(at, (this.read32(at) & ~(0xffff << shift)) | ((value & 0xffff) << shift));
   }
 
+  /** `count` aligned words into `into` from index `at` on: a descriptor for `getAt`, or a quadword as (lo, hi). */
+  readWords(address: number, into: Uint32Array, at = 0, count = into.length - at): void {
+    for (let i = 0; i < count; i++) into[at + i] = this.read32(address + 4 * i);
+  }
+
   readBytes(address: number, into: Uint8Array): void {
+    if (into.length && !this.contains(address, into.length)) throw outside(address, into.length);
     for (let done = 0; done < into.length; ) {
       const at = address + done;
       const offset = at % CHUNK;
@@ -109,7 +124,6 @@ export class PhysicalMemory implements MemoryPort {
       into.set(new Uint8Array(this.last.buffer, offset, n), done);
       done += n;
     }
-    if (into.length && !this.contains(address, into.length)) throw outside(address, into.length);
   }
 
   writeBytes(address: number, from: Uint8Array): void {
@@ -177,7 +191,7 @@ export class PhysicalMemory implements MemoryPort {
   digest(): string {
     let h = 0x811c9dc5;
     for (const { address, words } of this.chunks()) {
-      const base = Math.floor(address / 4) | 0;
+      const base = (lo32(address) >>> 2) ^ Math.imul(hi32(address), 0x9e3779b1);
       for (let i = 0; i < words.length; i++) {
         const w = words[i]!;
         if (w !== 0) h = Math.imul(Math.imul(h ^ (base + i), 0x01000193) ^ w, 0x01000193);
@@ -236,6 +250,29 @@ export class PhysicalMemory implements MemoryPort {
 }
 
 export type MemoryState = { address: number; words: Uint32Array }[];
+
+/** Checks the banks (ascending) and joins adjacent ones. */
+function joined(banks: readonly MemoryBank[]): readonly MemoryBank[] {
+  const extents: MemoryBank[] = [];
+  for (const bank of banks) {
+    const end = bank.base + bank.size;
+    if (!(bank.base >= 0 && bank.size > 0 && end <= MAX_ADDRESS + 1 && bank.base % 8 === 0 && bank.size % 8 === 0)) {
+      throw new DoorbellError(
+        'BAD_MEMORY_BANK',
+        `no bank of RAM can have ${hex(bank.size)} bytes at ${hex(bank.base)}`,
+        'base and size are multiples of 8 below 2^52',
+        { base: bank.base, size: bank.size },
+      );
+    }
+    const before = extents[extents.length - 1];
+    const reached = before ? before.base + before.size : -1;
+    if (before && bank.base < reached)
+      throw regionOverlap('RAM', rangeOf(bank.base, bank.size), 'RAM', rangeOf(before.base, before.size));
+    if (before && bank.base === reached) extents[extents.length - 1] = { base: before.base, size: end - before.base };
+    else extents.push({ base: bank.base, size: bank.size });
+  }
+  return extents;
+}
 
 const unaligned = (address: number, size: number): DoorbellError =>
   new DoorbellError(

@@ -1,23 +1,27 @@
 import { DoorbellError } from './errors.js';
+import { hex } from './address.js';
 import type { MemoryPort, PageAllocator } from './ports.js';
 
 const PAGE = 4096;
 
+type Extent = { readonly base: number; readonly size: number };
+export type PagesState = readonly Extent[];
+
 /** First-fit over one range of RAM with naturally aligned blocks; pages come zeroed. Deterministic: the same calls give the same pages. */
 export class RangePageAllocator implements PageAllocator {
   /** Free extents, ascending. */
-  private extents: { base: number; size: number }[];
+  private extents: Extent[];
 
   constructor(
     private readonly memory: MemoryPort,
-    base: number,
-    size: number,
+    private readonly base: number,
+    private readonly size: number,
   ) {
     this.extents = [{ base, size }];
   }
 
-  allocate(size: number, align = size): number {
-    const bytes = Math.max(PAGE, Math.ceil(size / PAGE) * PAGE);
+  allocate(size: number, align = naturalAlignment(size)): number {
+    const bytes = wholePages(size);
     const boundary = Math.max(PAGE, align);
     for (let i = 0; i < this.extents.length; i++) {
       const e = this.extents[i]!;
@@ -45,10 +49,22 @@ export class RangePageAllocator implements PageAllocator {
     );
   }
 
+  /** Gives pages back. Errors: `BAD_FREE` where they are not (all) allocated from here. */
   free(address: number, size: number): void {
-    const bytes = Math.max(PAGE, Math.ceil(size / PAGE) * PAGE);
-    let i = this.extents.findIndex((e) => e.base > address);
+    const bytes = wholePages(size);
+    const end = address + bytes;
+    let i = this.extents.findIndex((e) => e.base + e.size > address);
     if (i < 0) i = this.extents.length;
+    const next = this.extents[i];
+    const inside = address % PAGE === 0 && address >= this.base && end <= this.base + this.size;
+    if (!inside || (next !== undefined && next.base < end)) {
+      throw new DoorbellError(
+        'BAD_FREE',
+        `${bytes} bytes at ${hex(address)} are not allocated here`,
+        'free each block once, with its own size',
+        { address, size },
+      );
+    }
     this.extents.splice(i, 0, { base: address, size: bytes });
     for (const j of [i, i - 1]) {
       const a = this.extents[j];
@@ -57,8 +73,29 @@ export class RangePageAllocator implements PageAllocator {
     }
   }
 
+  snapshot(): PagesState {
+    return [...this.extents];
+  }
+
+  restore(state: PagesState): void {
+    this.extents = [...state];
+  }
+
   /** Equal when the same pages are free. */
   digest(): string {
     return this.extents.map((e) => `${e.base.toString(16)}+${e.size.toString(16)}`).join(' ');
   }
 }
+
+const wholePages = (size: number): number => {
+  if (!(size > 0))
+    throw new DoorbellError('BAD_SIZE', `${size} bytes are no pages`, 'ask for at least one byte', { size });
+  return Math.ceil(size / PAGE) * PAGE;
+};
+
+/** The power of two that holds `size`. */
+const naturalAlignment = (size: number): number => {
+  let n = PAGE;
+  while (n < size) n *= 2;
+  return n;
+};

@@ -19,7 +19,7 @@ export interface RegisterFileOptions {
 
 /**
  * A block's registers, declared by layouts: access kinds and reset values come from the tables, behaviour from handlers. A word
- * that no layout names reads 0, drops writes, and is noted as not modelled.
+ * that neither a layout nor a handler names reads 0, drops writes, and is noted as not modelled.
  */
 export class RegisterFile implements MmioRegion {
   readonly name: string;
@@ -86,22 +86,25 @@ export class RegisterFile implements MmioRegion {
     const word = offset >>> 2;
     const reader = this.readers[word];
     const owner = this.owner[word];
-    if (owner === undefined) this.diagnostics.unimplemented(this.name, `read of ${hex(offset)}`);
+    if (owner === undefined && reader === undefined)
+      this.diagnostics.unimplemented(this.name, `read of ${hex(offset & ~3)}`);
     const value = reader ? reader() : owner ? this.words[word]! & owner.$.readable[word - owner.$.at / 4]! : 0;
     if (size === 4) return value >>> 0;
-    return (value >>> (8 * (offset & 3))) & (size === 1 ? 0xff : 0xffff);
+    return (value >>> this.lane(offset, size)) & (size === 1 ? 0xff : 0xffff);
   }
 
   write(offset: number, size: number, value: number, source: number): void {
     const word = offset >>> 2;
     const owner = this.owner[word];
     if (owner === undefined) {
-      this.diagnostics.unimplemented(this.name, `write of ${hex(offset)}`);
+      const handler = this.writers[word];
+      if (handler) handler(value >>> 0, value >>> 0, source);
+      else this.diagnostics.unimplemented(this.name, `write of ${hex(offset & ~3)}`);
       return;
     }
     const old = this.words[word]!;
     if (size < 4) {
-      const shift = 8 * (offset & 3);
+      const shift = this.lane(offset, size);
       const mask = (size === 1 ? 0xff : 0xffff) << shift;
       // The other bytes are written as they are; write-1-to-clear bits among them stay.
       value = ((old & ~mask & ~owner.$.w1c[word - owner.$.at / 4]!) | ((value << shift) & mask)) >>> 0;
@@ -111,10 +114,16 @@ export class RegisterFile implements MmioRegion {
     this.writers[word]?.(now, value >>> 0, source);
   }
 
-  /** Low dword, then high dword: the one that holds a start bit comes last. */
+  /** In address order. Little-endian: low, then high, which holds the start bit; big-endian: the high word comes first. */
   write64(offset: number, hi: number, lo: number, source: number): void {
-    this.write(offset, 4, lo, source);
-    this.write(offset + 4, 4, hi, source);
+    const big = this.endian === 'big';
+    this.write(offset, 4, big ? hi : lo, source);
+    this.write(offset + 4, 4, big ? lo : hi, source);
+  }
+
+  /** How far up in its word a byte or halfword lies: big-endian words have byte 0 at the top. */
+  private lane(offset: number, size: number): number {
+    return 8 * (this.endian === 'big' ? 4 - size - (offset & 3) : offset & 3);
   }
 
   snapshot(): Uint32Array {

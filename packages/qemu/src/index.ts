@@ -1,1 +1,16 @@
-export {};
+export { qemuAvailable, QEMU_VERSION, type QemuArch, type QemuAvailability } from './available.js';
+export {
+  startQ35,
+  startVirt,
+  startPpcE500,
+  Q35,
+  VIRT,
+  E500,
+  type LaunchOptions,
+  type Q35Options,
+  type VirtOptions,
+} from './launch.js';
+export { QemuMachine, type QemuLayout } from './machine.js';
+export { lapicState, acknowledged, interruptAcknowledge, type LapicState } from './probes.js';
+export { SharedRam } from './ram.js';
+export { STUB, STUB_ADDRESS, LOG_ADDRESS, stubBytes } from './stub-arm.js';

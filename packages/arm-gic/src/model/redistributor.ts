@@ -124,7 +124,14 @@ export class Lpis {
   }
 
   snapshot(): unknown {
-    return { enabled: this.enabled, propBase: this.propBase, pendBase: this.pendBase, limit: this.limit, pending: this.pendingBits.slice(), config: this.config.slice() };
+    return {
+      enabled: this.enabled,
+      propBase: this.propBase,
+      pendBase: this.pendBase,
+      limit: this.limit,
+      pending: this.pendingBits.slice(),
+      config: this.config.slice(),
+    };
   }
   restore(s: unknown): void {
     const { pending, config, ...rest } = s as { pending: Uint32Array; config: Int16Array; enabled: boolean };

@@ -41,7 +41,10 @@ export const GITS_CBASER = layout('GITS_CBASER', 'IHI0069 §12.19.2', 0x0080, 64
   InnerCache: bits(61, 59),
   Valid: bit(63),
 });
-export const GITS_CWRITER = layout('GITS_CWRITER', 'IHI0069 §12.19.5', 0x0088, 64, { Retry: bit(0), Offset: bits(19, 5) });
+export const GITS_CWRITER = layout('GITS_CWRITER', 'IHI0069 §12.19.5', 0x0088, 64, {
+  Retry: bit(0),
+  Offset: bits(19, 5),
+});
 export const GITS_CREADR = layout('GITS_CREADR', 'IHI0069 §12.19.3', 0x0090, 64, {
   Stalled: bit(0, ro),
   Offset: bits(19, 5, ro),
@@ -64,19 +67,40 @@ export const baser = (n: number) =>
     Valid: bit(63),
   });
 export const GITS_BASER = Array.from({ length: 8 }, (_, n) => baser(n));
-export const GITS_PIDR2 = layout('GITS_PIDR2', 'IHI0069 §12.19.8', 0xffe8, 32, { DES: bits(3, 0, ro), ArchRev: bits(7, 4, ro) });
+export const GITS_PIDR2 = layout('GITS_PIDR2', 'IHI0069 §12.19.8', 0xffe8, 32, {
+  DES: bits(3, 0, ro),
+  ArchRev: bits(7, 4, ro),
+});
 export const GITS_TRANSLATER = layout('GITS_TRANSLATER', 'IHI0069 §12.19.9', GITS_TRANSLATER_AT, 32, {
   EventID: bits(31, 0, { access: 'wo' }),
 });
 export const ITS_REGISTERS = [
-  GITS_CTLR, GITS_IIDR, GITS_TYPER, GITS_CBASER, GITS_CWRITER, GITS_CREADR, ...GITS_BASER, GITS_PIDR2, GITS_TRANSLATER,
+  GITS_CTLR,
+  GITS_IIDR,
+  GITS_TYPER,
+  GITS_CBASER,
+  GITS_CWRITER,
+  GITS_CREADR,
+  ...GITS_BASER,
+  GITS_PIDR2,
+  GITS_TRANSLATER,
 ];
 
 /** Commands: 32 bytes, opcode in DW0[7:0] (IHI 0069 §5.3). */
 export const ITS_COMMAND_SIZE = 32;
 export const ITS_OP = {
-  MOVI: 0x01, INT: 0x03, CLEAR: 0x04, SYNC: 0x05, MAPD: 0x08, MAPC: 0x09, MAPTI: 0x0a, MAPI: 0x0b, INV: 0x0c, INVALL: 0x0d,
-  MOVALL: 0x0e, DISCARD: 0x0f,
+  MOVI: 0x01,
+  INT: 0x03,
+  CLEAR: 0x04,
+  SYNC: 0x05,
+  MAPD: 0x08,
+  MAPC: 0x09,
+  MAPTI: 0x0a,
+  MAPI: 0x0b,
+  INV: 0x0c,
+  INVALL: 0x0d,
+  MOVALL: 0x0e,
+  DISCARD: 0x0f,
 } as const;
 export const ITS_OP_NAMES: readonly (string | undefined)[] = Object.entries(ITS_OP).reduce<(string | undefined)[]>(
   (names, [name, op]) => ((names[op] = name), names),

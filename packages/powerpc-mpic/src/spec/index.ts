@@ -1,1 +1,2 @@
-export {};
+export * from './registers.js';
+export * from './msi.js';

@@ -116,7 +116,8 @@ export class Apics implements Model, InterruptMessages {
 
   private write(address: number, offset: number, value: number, source: number): void {
     if (source !== CPU || offset >= 0x1000) return this.message(0, address, value);
-    if (!this.lapics[0]?.write(offset, value)) this.host.diagnostics.unimplemented(this.name, `write of ${hex(offset)}`);
+    if (!this.lapics[0]?.write(offset, value))
+      this.host.diagnostics.unimplemented(this.name, `write of ${hex(offset)}`);
   }
 
   private tell(vector: number, destination: number, logical: number, delivery: number, level: number, n: number): void {
@@ -135,7 +136,15 @@ export class Apics implements Model, InterruptMessages {
     }
     if (this.host.hooks.delivered.isUsed()) {
       const controller = 'apic';
-      this.host.hooks.delivered.call({ controller, vector, destination, destinationMode, deliveryMode, triggerMode, accepted: n });
+      this.host.hooks.delivered.call({
+        controller,
+        vector,
+        destination,
+        destinationMode,
+        deliveryMode,
+        triggerMode,
+        accepted: n,
+      });
     }
   }
 }

@@ -137,7 +137,9 @@ export class Ioapic implements Model {
     if (this.select === IOAPICID || this.select === IOAPICARB) return this.idRegister;
     if (this.select === IOAPICVER) return ((this.pins - 1) << 16) | 0x20;
     const word = this.select - IOREDTBL;
-    return word >= 0 && word < this.entries.length ? this.entries[word]! : this.unknown('read of register', this.select);
+    return word >= 0 && word < this.entries.length
+      ? this.entries[word]!
+      : this.unknown('read of register', this.select);
   }
 
   private write(offset: number, value: number): void {

@@ -1,7 +1,8 @@
 import { bit, bits, each, layout } from '@doorbell/bits';
 
 const REF = 'SDM vol. 3 §11.4.1';
-const reg = <F extends Parameters<typeof layout>[4]>(name: string, at: number, table: F) => layout(name, REF, at, 32, table);
+const reg = <F extends Parameters<typeof layout>[4]>(name: string, at: number, table: F) =>
+  layout(name, REF, at, 32, table);
 
 export const LAPIC_ID = reg('ID', 0x20, { APIC_ID: bits(31, 24, { access: 'ro' }) });
 export const LAPIC_VERSION = reg('VERSION', 0x30, {

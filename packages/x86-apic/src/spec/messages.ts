@@ -43,14 +43,7 @@ export interface InterruptMessages {
   /** A message in compatibility format. `hi` carries destination bits 31:8 in its bits 31:8. */
   message(hi: number, lo: number, data: number): void;
   /** The same, already taken apart. `logical`, `level` and `hint` are 0 or 1. */
-  deliver(
-    vector: number,
-    destination: number,
-    logical: number,
-    delivery: number,
-    level: number,
-    hint: number,
-  ): void;
+  deliver(vector: number, destination: number, logical: number, delivery: number, level: number, hint: number): void;
 }
 
 /** Name of the hardware token under which `InterruptMessages` is provided. */

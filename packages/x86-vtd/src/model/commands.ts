@@ -53,7 +53,8 @@ export class GlobalCommand {
     const status = this.registers.get(GSTS.$.at);
     const changed = (value ^ status) & GCMD_LEVELS;
     const shots = value & ~GCMD_LEVELS;
-    if (onlyOne(changed) + onlyOne(shots) > 1) this.host.diagnostics.illegal(this.name, 'GCMD: more than one control changed');
+    if (onlyOne(changed) + onlyOne(shots) > 1)
+      this.host.diagnostics.illegal(this.name, 'GCMD: more than one control changed');
     // The status of a pointer falls with the write and rises when the pointer is in use.
     if (shots & GCMD.SRTP.mask) this.clear(GSTS.RTPS.mask);
     if (shots & GCMD.SIRTP.mask) this.clear(GSTS.IRTPS.mask);
@@ -93,7 +94,8 @@ export class GlobalCommand {
     const low = this.registers.get(RTADDR.$.at);
     this.dma.root = join64(this.registers.get(RTADDR.$.at + 4), (low & 0xffff_f000) >>> 0);
     this.dma.mode = (low >>> RTADDR.TTM.lsb) & 3;
-    if (this.dma.mode !== 0) this.host.diagnostics.unimplemented(this.name, `RTADDR.TTM = ${this.dma.mode} (legacy mode only)`);
+    if (this.dma.mode !== 0)
+      this.host.diagnostics.unimplemented(this.name, `RTADDR.TTM = ${this.dma.mode} (legacy mode only)`);
   }
 
   private latchTable(): void {
@@ -107,7 +109,8 @@ export class GlobalCommand {
     const r = this.registers;
     const high = r.get(CCMD.$.at + 4);
     const low = r.get(CCMD.$.at);
-    if (this.queue.enabled) return this.host.diagnostics.illegal(this.name, 'CCMD used while queued invalidation is on');
+    if (this.queue.enabled)
+      return this.host.diagnostics.illegal(this.name, 'CCMD used while queued invalidation is on');
     const g = (high >>> CCMD.CIRG.lsb) & 3;
     if (g !== 0) this.queue.invalidateContexts(g, low & 0xffff, low >>> 16, high & 3);
     r.set(CCMD.$.at, low & 0xffff);
@@ -117,7 +120,8 @@ export class GlobalCommand {
   private iotlbCommand(at: number): void {
     const r = this.registers;
     const high = r.get(at + 4);
-    if (this.queue.enabled) return this.host.diagnostics.illegal(this.name, 'IOTLB used while queued invalidation is on');
+    if (this.queue.enabled)
+      return this.host.diagnostics.illegal(this.name, 'IOTLB used while queued invalidation is on');
     const address = this.config.iotlbOffset;
     const g = (high >>> IOTLB_AT_0.IIRG.lsb) & 3;
     const am = r.get(address) & 0x3f;

@@ -64,7 +64,15 @@ export class ContextCache {
 
   restore(state: unknown): void {
     this.clear();
-    for (const [sid, kind, did, type, levels, fpd, table] of state as [number, number, number, number, number, number, number][]) {
+    for (const [sid, kind, did, type, levels, fpd, table] of state as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ][]) {
       this.fill(sid, did, type, levels, fpd, table);
       this.state[sid] = kind;
     }

@@ -101,7 +101,8 @@ export class DmaRemapper {
     out.pa = hi * TWO32 + lo;
     out.pageSize = 0;
     out.permissions = RW;
-    if (this.host.trace.on) this.step('translation', null, [], '', this.enabled ? 'passed unchanged' : 'GSTS.TES = 0: passed unchanged');
+    if (this.host.trace.on)
+      this.step('translation', null, [], '', this.enabled ? 'passed unchanged' : 'GSTS.TES = 0: passed unchanged');
     return Verdict.bypass;
   }
 
@@ -159,7 +160,14 @@ export class DmaRemapper {
       return FaultReason.rootReserved;
     }
     const at = w[1]! * TWO32 + ((w[0]! & 0xffff_f000) >>> 0) + (sid & 0xff) * 16;
-    if (trace) this.step('root entry', rootAt, rootWords, decode(ROOT_ENTRY, w), `bus ${hex(sid >>> 8)}: context table of this bus`);
+    if (trace)
+      this.step(
+        'root entry',
+        rootAt,
+        rootWords,
+        decode(ROOT_ENTRY, w),
+        `bus ${hex(sid >>> 8)}: context table of this bus`,
+      );
     if (!reader.read128(at)) return this.why('context entry', at, FaultReason.contextTableRead, 'no memory there');
     const reason = this.checkContext(sid, w);
     if (trace) this.step('context entry', at, Array.from(w), decode(CONTEXT_ENTRY, w), CONTEXT_WHY[reason] ?? 'valid');
@@ -178,8 +186,13 @@ export class DmaRemapper {
     const type = (lo >>> 2) & 3;
     const table = w[1]! * TWO32 + ((lo & 0xffff_f000) >>> 0);
     const pass = type === TranslationType.passThrough;
-    if (lo & 0xff0 || (!pass && w[1]! & this.aboveHaw) || w[2]! & CONTEXT_RESERVED_2 || w[3]!) return FaultReason.contextReserved;
-    if (type === 3 || (pass && !this.config.passThrough) || (type === TranslationType.deviceTlb && !this.config.deviceTlb))
+    if (lo & 0xff0 || (!pass && w[1]! & this.aboveHaw) || w[2]! & CONTEXT_RESERVED_2 || w[3]!)
+      return FaultReason.contextReserved;
+    if (
+      type === 3 ||
+      (pass && !this.config.passThrough) ||
+      (type === TranslationType.deviceTlb && !this.config.deviceTlb)
+    )
       return FaultReason.contextInvalid;
     const aw = w[2]! & 7;
     if (((this.widths >>> aw) & 1) === 0 || (pass && this.widths >>> (aw + 1) !== 0)) return FaultReason.contextInvalid;
@@ -198,7 +211,10 @@ export class DmaRemapper {
     const need = request.access & RW;
     const trace = this.host.trace.on;
     // A zero-length read asks for no right of its own where CAP.ZLR says so.
-    const check = request.kind === TRANSLATION_REQUEST || (request.size === 0 && this.config.zeroLengthReads && need === READ) ? 0 : need;
+    const check =
+      request.kind === TRANSLATION_REQUEST || (request.size === 0 && this.config.zeroLengthReads && need === READ)
+        ? 0
+        : need;
     const cached = this.iotlb.find(did, hi, lo);
     if (cached >= 0) return this.fromCache(cached, check, request, fpd, out);
 
@@ -206,7 +222,8 @@ export class DmaRemapper {
     let rights = RW;
     for (let level = this.contexts.levels[sid]!; ; level--) {
       const at = table + index(hi, lo, level) * 8;
-      if (!memory.has(at)) return this.walkFault(FaultReason.pagingEntryRead, at, level, 'no memory there', request, fpd, out);
+      if (!memory.has(at))
+        return this.walkFault(FaultReason.pagingEntryRead, at, level, 'no memory there', request, fpd, out);
       const low = memory.read32(at);
       const high = memory.read32(at + 4);
       rights &= low;
@@ -215,10 +232,30 @@ export class DmaRemapper {
         return this.pteFault(refused(need, 0), at, low, high, level, 'R = W = 0: not present', request, fpd, out);
       }
       if ((check & low) !== check)
-        return this.pteFault(refused(check, low), at, low, high, level, `no ${check & ~low & READ ? 'read' : 'write'} permission`, request, fpd, out);
+        return this.pteFault(
+          refused(check, low),
+          at,
+          low,
+          high,
+          level,
+          `no ${check & ~low & READ ? 'read' : 'write'} permission`,
+          request,
+          fpd,
+          out,
+        );
       const leaf = level === 1 || (low & SLPTE.PS.mask) !== 0;
       if (this.reserved(low, high, level, leaf))
-        return this.pteFault(FaultReason.pagingEntryReserved, at, low, high, level, 'reserved bits are set', request, fpd, out);
+        return this.pteFault(
+          FaultReason.pagingEntryReserved,
+          at,
+          low,
+          high,
+          level,
+          'reserved bits are set',
+          request,
+          fpd,
+          out,
+        );
       const target = (high & 0x000f_ffff) * TWO32 + ((low & 0xffff_f000) >>> 0);
       if (!leaf) {
         if (trace) this.stepPte(at, low, high, level, 'next table');
@@ -228,7 +265,17 @@ export class DmaRemapper {
       const offset = level === 1 ? 0xfff : level === 2 ? 0x1f_ffff : 0x3fff_ffff;
       const pa = target + (lo & offset);
       if (inInterruptRange(pa))
-        return this.pteFault(FaultReason.outputInInterruptRange, at, low, high, level, 'leads into 0xFEEx_xxxx', request, fpd, out);
+        return this.pteFault(
+          FaultReason.outputInInterruptRange,
+          at,
+          low,
+          high,
+          level,
+          'leads into 0xFEEx_xxxx',
+          request,
+          fpd,
+          out,
+        );
       if (trace) this.stepPte(at, low, high, level, `${hex(pa)}, ${offset + 1} bytes, domain ${did}`);
       this.iotlb.fill(did, hi, lo, level, target, rights);
       out.pa = pa;
@@ -265,12 +312,21 @@ export class DmaRemapper {
 
   private fault(reason: number, q: Request, fpd: number, out: Outcome): Verdict {
     // For an access that needs both rights the record says which one was refused.
-    const access = reason === FaultReason.writePermission ? WRITE : reason === FaultReason.readPermission ? READ : q.access;
+    const access =
+      reason === FaultReason.writePermission ? WRITE : reason === FaultReason.readPermission ? READ : q.access;
     this.faults.report(reason, q.stream, q.hi, (q.lo & 0xffff_f000) >>> 0, access, q.kind, fpd, out);
     return Verdict.fault;
   }
 
-  private walkFault(reason: number, at: number, level: number, why: string, q: Request, fpd: number, out: Outcome): Verdict {
+  private walkFault(
+    reason: number,
+    at: number,
+    level: number,
+    why: string,
+    q: Request,
+    fpd: number,
+    out: Outcome,
+  ): Verdict {
     if (this.host.trace.on) this.step(`second-level PTE, level ${level}`, at, [], '', why);
     return this.fault(reason, q, fpd, out);
   }
@@ -302,7 +358,13 @@ export class DmaRemapper {
   private traceHit(sid: number, hi: number, lo: number, slot: number): void {
     const rights = this.iotlb.permissions(slot);
     const where = rights ? `${hex(this.iotlb.pa(slot))}, level ${this.iotlb.level(slot)}` : 'not present';
-    this.step('IOTLB entry', null, [], `sid=${hex(sid)} did=${this.contexts.did[sid]!} page=${hex(hi * 2 ** 20 + (lo >>> 12))}`, `hit, no table is read: ${where}`);
+    this.step(
+      'IOTLB entry',
+      null,
+      [],
+      `sid=${hex(sid)} did=${this.contexts.did[sid]!} page=${hex(hi * 2 ** 20 + (lo >>> 12))}`,
+      `hit, no table is read: ${where}`,
+    );
   }
 
   private step(what: string, at: number | null, words: readonly number[], decoded: string, why: string): void {

@@ -37,6 +37,10 @@ export class EventMessage {
   private fire(): void {
     this.withdraw();
     const { control, registers } = this;
-    this.messages.send(this.wide ? registers.get(control + 12) : 0, registers.get(control + 8), registers.get(control + 4));
+    this.messages.send(
+      this.wide ? registers.get(control + 12) : 0,
+      registers.get(control + 8),
+      registers.get(control + 4),
+    );
   }
 }

@@ -37,7 +37,16 @@ export class FaultRecorder {
    * A fault found by the unit. `fi` is (hi, lo) of the address, or the index in bits 63:48. Fills `out` and records unless `fpd` or a
    * full set of records forbids it.
    */
-  report(reason: number, sid: number, hi: number, lo: number, access: number, kind: number, fpd: number, out: Outcome): void {
+  report(
+    reason: number,
+    sid: number,
+    hi: number,
+    lo: number,
+    access: number,
+    kind: number,
+    fpd: number,
+    out: Outcome,
+  ): void {
     out.code = reason;
     out.fault = FAULT_NAMES[reason]!;
     out.recorded = !(fpd && FPD_MASKS[reason]) && this.record(reason, sid, hi, lo, access, kind);
@@ -48,11 +57,21 @@ export class FaultRecorder {
         at: null,
         words: [],
         decoded: `${out.fault} (${hex(reason)}) sid=${hex(sid)} fi=${hex64(hi, lo)}`,
-        why: out.recorded ? 'recorded' : fpd && FPD_MASKS[reason] ? 'not recorded: FPD is set' : 'not recorded: no free record',
+        why: out.recorded
+          ? 'recorded'
+          : fpd && FPD_MASKS[reason]
+            ? 'not recorded: FPD is set'
+            : 'not recorded: no free record',
       });
     }
     if (out.recorded && this.host.hooks.fault.isUsed()) {
-      this.host.hooks.fault.call({ unit: this.name, code: reason, name: out.fault, requester: sid, address: { hi, lo } });
+      this.host.hooks.fault.call({
+        unit: this.name,
+        code: reason,
+        name: out.fault,
+        requester: sid,
+        address: { hi, lo },
+      });
     }
   }
 

@@ -1,7 +1,15 @@
 import { decode } from '@doorbell/bits';
 import { hex, WRITE, type HardwareHost, type Outcome, type Request } from '@doorbell/platform';
 import type { InterruptMessages } from '@doorbell/x86-apic/spec';
-import { FaultReason, handleOf, IRTE, IRTE_RESERVED, REMAPPABLE_ADDRESS, SourceValidation, SQ_IGNORES } from '../spec/index.js';
+import {
+  FaultReason,
+  handleOf,
+  IRTE,
+  IRTE_RESERVED,
+  REMAPPABLE_ADDRESS,
+  SourceValidation,
+  SQ_IGNORES,
+} from '../spec/index.js';
 import type { FaultRecorder } from './faults.js';
 import { TableReader } from './memory.js';
 
@@ -58,15 +66,28 @@ export class InterruptRemapper {
     if ((lo & REMAPPABLE_ADDRESS.FORMAT.mask) === 0) {
       if (this.extended || !this.compatibility) {
         if (trace)
-          this.step('interrupt request', null, [lo, data], '', `compatibility format, ${this.extended ? 'EIME = 1' : 'CFIS = 0'}: blocked`);
+          this.step(
+            'interrupt request',
+            null,
+            [lo, data],
+            '',
+            `compatibility format, ${this.extended ? 'EIME = 1' : 'CFIS = 0'}: blocked`,
+          );
         return this.block(FaultReason.compatibilityBlocked, request, 0, 0, out);
       }
-      if (trace) this.step('interrupt request', null, [lo, data], '', 'compatibility format, CFIS = 1: passed unchanged');
+      if (trace)
+        this.step('interrupt request', null, [lo, data], '', 'compatibility format, CFIS = 1: passed unchanged');
       return this.pass(request);
     }
     const shv = (lo >>> 3) & 1;
     if (trace)
-      this.step('interrupt request', null, [lo, data], decode(REMAPPABLE_ADDRESS, Uint32Array.of(lo)), 'remappable format');
+      this.step(
+        'interrupt request',
+        null,
+        [lo, data],
+        decode(REMAPPABLE_ADDRESS, Uint32Array.of(lo)),
+        'remappable format',
+      );
     if (shv && data >>> 16) return this.block(FaultReason.requestReserved, request, 0, 0, out);
     const index = handleOf(lo) + (shv ? data & 0xffff : 0);
     if (index >= this.entries) return this.block(FaultReason.indexBeyondTable, request, index, 0, out);
@@ -80,7 +101,14 @@ export class InterruptRemapper {
     const w1 = this.cache[at + 1]!;
     const w2 = this.cache[at + 2]!;
     if (!sourceAllowed(w2, request.stream)) {
-      if (trace) this.step(`IRTE ${index}`, null, this.words(at), this.show(at), `source id ${hex(request.stream)} fails SVT/SQ/SID`);
+      if (trace)
+        this.step(
+          `IRTE ${index}`,
+          null,
+          this.words(at),
+          this.show(at),
+          `source id ${hex(request.stream)} fails SVT/SQ/SID`,
+        );
       return this.block(FaultReason.irteSourceId, request, index, (w0 >>> 1) & 1, out);
     }
     this.apic?.deliver(
@@ -137,7 +165,8 @@ export class InterruptRemapper {
     this.fpd = 0;
     if (this.state[index] === Slot.absent) {
       this.fpd = (this.cache[at]! >>> 1) & 1;
-      if (trace) this.step(`IRTE ${index}`, null, this.words(at), this.show(at), 'from the interrupt entry cache: not present');
+      if (trace)
+        this.step(`IRTE ${index}`, null, this.words(at), this.show(at), 'from the interrupt entry cache: not present');
       return FaultReason.irteNotPresent;
     }
     if (!this.reader.read128(address)) {
@@ -150,7 +179,8 @@ export class InterruptRemapper {
     // Posted interrupts are not supported: IM = 1 is as a reserved bit.
     else if (w[0]! & IRTE.IM.mask || this.reservedSet(w)) reason = FaultReason.irteReserved;
     if (trace) {
-      const why = reason === 0 ? 'present' : reason === FaultReason.irteNotPresent ? 'P = 0' : 'reserved bits are set, or IM = 1';
+      const why =
+        reason === 0 ? 'present' : reason === FaultReason.irteNotPresent ? 'P = 0' : 'reserved bits are set, or IM = 1';
       this.step(`IRTE ${index}`, address, Array.from(w), decode(IRTE, w), why);
     }
     if (reason === 0 || (reason === FaultReason.irteNotPresent && this.cachingMode)) {

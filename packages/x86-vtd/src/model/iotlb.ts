@@ -2,7 +2,6 @@
 const BITS = 12;
 const SLOTS = 1 << BITS;
 
-
 /**
  * The IOTLB: leaves by (domain id, input page). An entry stays until an invalidation reaches it or another page takes its slot.
  * A tag is two words: page number bits 31:0, and valid | DID | level | page number bits 44:32.
@@ -82,7 +81,13 @@ export class Iotlb {
   }
 
   restore(state: unknown): void {
-    const s = state as { low: Uint32Array; high: Uint32Array; pages: Float64Array; rights: Uint8Array; population: Int32Array };
+    const s = state as {
+      low: Uint32Array;
+      high: Uint32Array;
+      pages: Float64Array;
+      rights: Uint8Array;
+      population: Int32Array;
+    };
     this.low.set(s.low);
     this.high.set(s.high);
     this.pages.set(s.pages);

@@ -86,14 +86,25 @@ export function checkOptions(node: string, options: Readonly<Record<string, unkn
     );
   if (options['scalableMode']) bad('scalableMode', 'this unit works in legacy mode only', 'NOT_MODELLED');
   if (options['postedInterrupts']) bad('postedInterrupts', 'no posted interrupts', 'NOT_MODELLED');
-  const known = new Set([...Object.keys(Q35), 'scalableMode', 'postedInterrupts', 'scopes', 'includeAll', 'reserved', 'x2apicOptOut']);
-  for (const option of Object.keys(options)) if (!known.has(option)) bad(option, `no such option (there are ${[...known].join(', ')})`);
+  const known = new Set([
+    ...Object.keys(Q35),
+    'scalableMode',
+    'postedInterrupts',
+    'scopes',
+    'includeAll',
+    'reserved',
+    'x2apicOptOut',
+  ]);
+  for (const option of Object.keys(options))
+    if (!known.has(option)) bad(option, `no such option (there are ${[...known].join(', ')})`);
   const c = configOf(options);
   if (![39, 48, 57].includes(c.awBits)) bad('awBits', 'is 39, 48 or 57');
   if (!(c.hostAddressWidth >= 32 && c.hostAddressWidth <= 52)) bad('hostAddressWidth', 'is 32 to 52');
-  if (!(Number.isInteger(c.faultRecords) && c.faultRecords >= 1 && c.faultRecords <= 256)) bad('faultRecords', 'is 1 to 256');
+  if (!(Number.isInteger(c.faultRecords) && c.faultRecords >= 1 && c.faultRecords <= 256))
+    bad('faultRecords', 'is 1 to 256');
   for (const option of ['faultOffset', 'iotlbOffset'] as const) {
-    if (!(c[option] >= 0xc0 && c[option] < 0x3ff0 && c[option] % 16 === 0)) bad(option, 'is a multiple of 16 from 0xc0 on');
+    if (!(c[option] >= 0xc0 && c[option] < 0x3ff0 && c[option] % 16 === 0))
+      bad(option, 'is a multiple of 16 from 0xc0 on');
   }
   if (c.interruptRemapping && !c.queuedInvalidation) bad('interruptRemapping', 'needs queued invalidation');
   if (c.extendedInterruptMode && !c.interruptRemapping) bad('extendedInterruptMode', 'needs interrupt remapping');

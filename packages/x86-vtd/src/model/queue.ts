@@ -120,7 +120,8 @@ export class InvalidationQueue {
 
   private execute(w: Uint32Array, at: number): number {
     // Bits 11:9 extend the type; every type of this mode has them zero.
-    if (w[0]! & 0xe00 && (w[0]! & 15) !== DescriptorType.wait) return this.step('unknown', null, w, at, QueueError.invalidType);
+    if (w[0]! & 0xe00 && (w[0]! & 15) !== DescriptorType.wait)
+      return this.step('unknown', null, w, at, QueueError.invalidType);
     switch (w[0]! & 15) {
       case DescriptorType.contextCache:
         return this.contextCache(w, at);
@@ -135,7 +136,10 @@ export class InvalidationQueue {
       default:
         // Types 6 to 9 are of scalable mode: the same refusal, but nobody should wonder why.
         if ((w[0]! & 15) >= DescriptorType.pasidIotlb && (w[0]! & 15) <= DescriptorType.pageGroupResponse)
-          this.host.diagnostics.unimplemented(this.name, `invalidation descriptor of type ${w[0]! & 15} (scalable mode)`);
+          this.host.diagnostics.unimplemented(
+            this.name,
+            `invalidation descriptor of type ${w[0]! & 15} (scalable mode)`,
+          );
         return this.step('unknown', null, w, at, QueueError.invalidType);
     }
   }
@@ -161,7 +165,8 @@ export class InvalidationQueue {
     const d = IOTLB_INV;
     const g = getAt(w, 0, d.G);
     const am = getAt(w, 0, d.AM);
-    const bad = w[0]! & 0xff00 || w[1]! || w[2]! & 0xf80 || g === 0 || (g === Granularity.page && am > MAX_ADDRESS_MASK);
+    const bad =
+      w[0]! & 0xff00 || w[1]! || w[2]! & 0xf80 || g === 0 || (g === Granularity.page && am > MAX_ADDRESS_MASK);
     this.step(d.$.name, d, w, at, 0);
     if (bad) return QueueError.reserved;
     this.invalidateIotlb(g, getAt(w, 0, d.DID), w[3]!, w[2]!, am);
@@ -214,12 +219,25 @@ export class InvalidationQueue {
     const r = this.registers;
     r.set(IQERCD.$.at, code);
     if (this.host.trace.on)
-      this.host.trace.step({ by: this.name, what: 'invalidation queue', at: null, words: [], decoded: `IQEI=${code}`, why: `IQE: ${why}` });
+      this.host.trace.step({
+        by: this.name,
+        what: 'invalidation queue',
+        at: null,
+        words: [],
+        decoded: `IQEI=${code}`,
+        why: `IQE: ${why}`,
+      });
     this.faults.raiseStatus(FSTS.IQE.mask);
     return false;
   }
 
-  private step(what: string, layout: Parameters<typeof decode>[0] | null, w: Uint32Array, at: number, result: number): number {
+  private step(
+    what: string,
+    layout: Parameters<typeof decode>[0] | null,
+    w: Uint32Array,
+    at: number,
+    result: number,
+  ): number {
     if (this.host.trace.on)
       this.host.trace.step({
         by: this.name,

@@ -164,7 +164,14 @@ export class VtdUnit implements Model, TranslationUnit {
     out.fault = fault;
     out.recorded = false;
     if (this.host.trace.on)
-      this.host.trace.step({ by: this.name, what: 'fault', at: null, words: [], decoded: fault, why: 'blocked, not recorded' });
+      this.host.trace.step({
+        by: this.name,
+        what: 'fault',
+        at: null,
+        words: [],
+        decoded: fault,
+        why: 'blocked, not recorded',
+      });
     return Verdict.fault;
   }
 }

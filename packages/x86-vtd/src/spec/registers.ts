@@ -87,8 +87,7 @@ export const IQERCD = r64('IQERCD', 0xb0, { ICESID: bits(63, 48, ro), ITESID: bi
 export const IRTA = r64('IRTA', 0xb8, { IRTA: wide(63, 12), EIME: bit(11), S: bits(3, 0) });
 
 /** At the offset that ECAP.IRO gives. Write-only. */
-export const iva = (iro: number) =>
-  r64('IVA', iro, { ADDR: wide(63, 12, wo), IH: bit(6, wo), AM: bits(5, 0, wo) });
+export const iva = (iro: number) => r64('IVA', iro, { ADDR: wide(63, 12, wo), IH: bit(6, wo), AM: bits(5, 0, wo) });
 /** At ECAP.IRO + 8: the write that sets IVT starts it. */
 export const IOTLB_AT_0 = {
   IVT: bit(63),
