@@ -14,13 +14,10 @@ export class FifoLine {
   private end = 0;
   private open = true;
 
-  /** The FIFOs exist and a process that opens `PATH.out` for writing is on its way: this waits for it. */
+  /** The FIFOs exist and a process that holds their other ends is on its way: this waits for it. */
   constructor(path: string) {
-    // Opening for writing alone would wait for a reader; with a reader of our own it does not.
-    const reader = openSync(`${path}.in`, 'r+');
     this.toQemu = openSync(`${path}.in`, 'w');
     this.fromQemu = openSync(`${path}.out`, 'r');
-    closeSync(reader);
   }
 
   /** Writes the line and a line feed. */

@@ -26,11 +26,12 @@ process.on('exit', () => {
  * the directory. When QEMU ends by itself it says so on both channels, so that nobody waits for a reply that cannot come.
  */
 const GUARD = `dir=$1 lifetime=$2; shift 2
-exec 4<>"$dir/qtest.out" 5<>"$dir/qmp.out"
-"$@" </dev/null >/dev/null 2>"$dir/stderr" 4>&- 5>&- & qemu=$!
-{ timeout "$lifetime" cat "$dir/lifeline"; [ -e "$dir/ended" ] || kill -9 $qemu; } >/dev/null 2>&1 4>&- 5>&- & watch=$!
+exec 3<"$dir/lifeline" 6<>"$dir/qtest.in" 7<>"$dir/qmp.in" 4<>"$dir/qtest.out" 5<>"$dir/qmp.out"
+"$@" </dev/null >/dev/null 2>"$dir/stderr" 3<&- 4>&- 5>&- 6>&- 7>&- & qemu=$!
+{ timeout "$lifetime" cat <&3; [ -e "$dir/ended" ] || kill -9 $qemu; } >/dev/null 2>&1 4>&- 5>&- 6>&- 7>&- & watch=$!
 wait $qemu
 touch "$dir/ended"
+exec 6>&- 7>&-
 echo GONE >&4; echo GONE >&5
 wait $watch
 rm -rf "$dir"`;
