@@ -14,3 +14,7 @@ export { QemuMachine, type QemuLayout } from './machine.js';
 export { lapicState, acknowledged, interruptAcknowledge, type LapicState } from './probes.js';
 export { SharedRam } from './ram.js';
 export { STUB, STUB_ADDRESS, LOG_ADDRESS, stubBytes } from './stub-arm.js';
+export { serveQtest, type QtestServer } from './protocol/server.js';
+export { QtestCommands } from './protocol/commands.js';
+export type { QtestTarget } from './protocol/target.js';
+export type { Endianness } from './transport/qtest.js';

@@ -1,0 +1,49 @@
+import { connect, type Socket } from 'node:net';
+import { QtestCommands } from './commands.js';
+import type { QtestTarget } from './target.js';
+
+/** A session with a qtest client. */
+export interface QtestServer {
+  /** Resolves when the client has hung up or `close` was called; rejects when the connection failed or the target threw. */
+  readonly closed: Promise<void>;
+  close(): void;
+}
+
+/**
+ * Serves a machine over qtest as QEMU does with `-qtest unix:PATH`: it connects to the socket on which the client listens.
+ * Commands are answered in order; `target.beforeReply()` runs before replies leave.
+ */
+export function serveQtest(path: string, target: QtestTarget): QtestServer {
+  const socket = connect(path);
+  const closed = new Promise<void>((resolve, reject) => {
+    socket.on('error', reject);
+    socket.on('close', () => {
+      resolve();
+    });
+    answerLines(socket, target);
+  });
+  return {
+    closed,
+    close: () => {
+      socket.end();
+    },
+  };
+}
+
+function answerLines(socket: Socket, target: QtestTarget): void {
+  const commands = new QtestCommands(target);
+  let pending = '';
+  socket.setEncoding('latin1');
+  socket.on('data', (chunk: string) => {
+    const lines = (pending + chunk).split('\n');
+    pending = lines.pop() as string;
+    if (lines.length === 0) return;
+    try {
+      const replies = lines.map((line) => `${commands.answer(line)}\n`).join('');
+      target.beforeReply();
+      socket.write(replies, 'latin1');
+    } catch (error) {
+      socket.destroy(error as Error);
+    }
+  });
+}

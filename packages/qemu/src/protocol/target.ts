@@ -1,0 +1,23 @@
+import type { Word64 } from '@doorbell/platform';
+import type { Endianness } from '../transport/qtest.js';
+
+/** A machine that the qtest protocol can be served from. Synchronous; values are little-endian whatever the target is. */
+export interface QtestTarget {
+  /** What `endianness` answers; `readl` and its like speak it. */
+  readonly endianness: Endianness;
+  /** A CPU load of 1, 2, 4 or 8 bytes; where nothing answers, as the machine does (QEMU's memory: 0). Address below 2^52. */
+  read(address: number, size: 1 | 2 | 4 | 8, into: Word64): void;
+  write(address: number, size: 1 | 2 | 4 | 8, hi: number, lo: number): void;
+  /** Bytes in address order. */
+  readBytes(address: number, into: Uint8Array): void;
+  writeBytes(address: number, from: Uint8Array): void;
+  /** Port I/O; a machine without ports reads all ones. */
+  in(port: number, size: 1 | 2 | 4): number;
+  out(port: number, size: 1 | 2 | 4, value: number): void;
+  /** Whether `irq_intercept_in PATH` finds a device. */
+  hasDevice(path: string): boolean;
+  /** Before each command: what was started earlier (a device's timed DMA) is complete from here on. */
+  beginCommand(): void;
+  /** Before the replies to the commands of one packet leave: flush what must be seen first. */
+  beforeReply(): void;
+}
