@@ -35,6 +35,8 @@ export interface SoftwareHost extends Machine {
   readonly hooks: PlatformHooks;
   /** What firmware describes: every node, also those without a driver. */
   readonly nodes: readonly PlatformNode[];
+  /** The software side's one instance, made when first asked for. */
+  service<T>(service: Service<T>): T;
 }
 
 /** What hardware in general may use. */
@@ -47,6 +49,8 @@ export interface HardwareHost {
   readonly hooks: PlatformHooks;
   readonly nodes: readonly PlatformNode[];
   fabric(segment?: number): PcieFabric;
+  /** The hardware side's one instance, made when first asked for. */
+  service<T>(service: Service<T, HardwareHost>): T;
 }
 
 /** Something that a side has once, made when first asked for: the IOMMU core, the interrupt core, a system-wide bus. */

@@ -71,8 +71,14 @@ export function build(platform: Platform, plugins: readonly Plugin[], ownNodes: 
 
   // Siblings: whatever is registered on one side cannot be resolved from the other.
   const root = container.createChildContainer();
-  const hardware = new Side<HardwareHost>(root.createChildContainer(), hardwareHost(platform, nodes));
-  const software = new Side<SoftwareHost>(root.createChildContainer(), softwareHost(platform, nodes));
+  const hardware: Side<HardwareHost> = new Side<HardwareHost>(
+    root.createChildContainer(),
+    hardwareHost(platform, nodes, (service) => hardware.service(service)),
+  );
+  const software: Side<SoftwareHost> = new Side<SoftwareHost>(
+    root.createChildContainer(),
+    softwareHost(platform, nodes, (service) => software.service(service)),
+  );
   const children: DependencyContainer[] = [root, hardware.container, software.container];
   const c = hardware.container;
   c.register(Hardware.memory, { useValue: platform.memoryModel });
@@ -114,7 +120,12 @@ export function build(platform: Platform, plugins: readonly Plugin[], ownNodes: 
   return { blocks, hardware, software, dispose };
 }
 
-const softwareHost = (platform: Platform, nodes: readonly PlatformNode[]): SoftwareHost => ({
+const softwareHost = (
+  platform: Platform,
+  nodes: readonly PlatformNode[],
+  service: SoftwareHost['service'],
+): SoftwareHost => ({
+  service,
   name: platform.name,
   hooks: platform.hooks,
   nodes,
@@ -124,7 +135,12 @@ const softwareHost = (platform: Platform, nodes: readonly PlatformNode[]): Softw
   waitUntil: (what, condition, limit) => platform.waitUntil(what, condition, limit),
 });
 
-const hardwareHost = (platform: Platform, nodes: readonly PlatformNode[]): HardwareHost => ({
+const hardwareHost = (
+  platform: Platform,
+  nodes: readonly PlatformNode[],
+  service: HardwareHost['service'],
+): HardwareHost => ({
+  service,
   memoryModel: platform.memoryModel,
   bus: platform.bus,
   clock: platform.clock,

@@ -1,0 +1,443 @@
+import {
+  DoorbellError,
+  hex,
+  overlaps,
+  rangeOf,
+  splitIova,
+  join64,
+  type Device,
+  type Iova,
+  type Range,
+} from '@doorbell/platform';
+import type { Doorbell } from '@doorbell/irqchip';
+import { IovaAllocator } from './iova-allocator.js';
+import * as errors from './errors.js';
+import { MsiWindow, withPages, pagesOf } from './window.js';
+import type { AttachTarget, DomainTable, IommuUnit, ReservedRegion, UnitCapabilities } from './unit.js';
+
+/** Names as in the Linux IOMMU API; `nested` is a guest's stage 1 on a parent. */
+export type DomainType = 'unmanaged' | 'dma' | 'identity' | 'blocked' | 'nested';
+
+/** When stale translations end: `strict` before `unmap` returns, `lazy` with the next `flush` (by hand or after 256 unmaps). */
+export type FlushMode = 'strict' | 'lazy';
+
+/** Lazy unmaps that wait at most. */
+const LAZY_LIMIT = 256;
+
+/** How the window of a nested domain looks from the guest. */
+export interface GuestView {
+  /** Where the guest's stage 1 has the parent's doorbell IOVA; default: at the same address. */
+  doorbell(parentIova: number): number;
+}
+
+export interface DomainSetup {
+  readonly name: string;
+  readonly type: DomainType;
+  readonly flush: FlushMode;
+  /** Null for identity and blocked. */
+  readonly table: DomainTable | null;
+  readonly capabilities: UnitCapabilities | null;
+  readonly parent: Domain | null;
+  readonly guest: GuestView | null;
+}
+
+/** What a caller has to reserve for MSIs, before anything needs it. */
+export interface MsiDemand {
+  readonly pages: number;
+  /** Bytes of one page. */
+  readonly granule: number;
+  readonly bytes: number;
+  readonly doorbells: readonly errors.DoorbellPage[];
+  /** The fixed window that makes a reservation needless; null where MSIs are translated. */
+  readonly fixed: Range | null;
+}
+
+/**
+ * One address space for devices. `map` and `unmap` are whole calls: they happen or throw with nothing changed.
+ *
+ * Made by `IommuCore.createDomain`; devices join by `IommuCore.attach`.
+ */
+export class Domain {
+  readonly name: string;
+  readonly type: DomainType;
+  readonly parent: Domain | null;
+  readonly capabilities: UnitCapabilities | null;
+  readonly flushMode: FlushMode;
+  /** Streams attached per unit. Kept by the core. */
+  readonly units = new Map<IommuUnit, number>();
+  /** Devices attached. Kept by the core. */
+  readonly devices = new Set<Device>();
+  readonly table: DomainTable | null;
+  private readonly guest: GuestView | null;
+  private readonly first: number;
+  private readonly last: number;
+  private readonly granule: number;
+  private readonly physicalLimit: number;
+  private reserved: readonly ReservedRegion[] = [];
+  private ownWindow: MsiWindow | null = null;
+  private allocator: IovaAllocator | null = null;
+  private waiting = 0;
+  private readonly quarantine: { readonly base: number; readonly size: number }[] = [];
+
+  constructor(setup: DomainSetup) {
+    this.name = setup.name;
+    this.type = setup.type;
+    this.parent = setup.parent;
+    this.guest = setup.guest;
+    this.table = setup.table;
+    this.capabilities = setup.capabilities;
+    this.flushMode = setup.flush;
+    const c = setup.capabilities;
+    this.first = c?.aperture.first ?? 0;
+    this.last = c?.aperture.last ?? -1;
+    this.granule = c?.pageSizes[0] ?? 4096;
+    this.physicalLimit = c ? 2 ** c.physicalBits - 1 : 0;
+    if (setup.type === 'dma' && c) this.allocator = new IovaAllocator(c.aperture, this.granule);
+  }
+
+  /** What streams of this domain are attached to. */
+  get target(): AttachTarget {
+    return this.table ?? (this.type === 'identity' ? 'identity' : 'blocked');
+  }
+  get pageSizes(): readonly number[] {
+    return this.capabilities?.pageSizes ?? [];
+  }
+  get aperture(): Range {
+    return { first: this.first, last: this.last };
+  }
+  /** The window for MSIs: the parent's for a nested domain. */
+  get msiWindow(): MsiWindow | null {
+    return this.parent ? this.parent.msiWindow : this.ownWindow;
+  }
+
+  /**
+   * Maps `size` bytes of physical memory from `physical` on at `iova`, with the largest pages that fit. `permissions`: READ, WRITE, EXEC, MMIO bits.
+   * Errors: `UNALIGNED`, `IOVA_OUT_OF_APERTURE`, `PHYSICAL_OUT_OF_RANGE`, `IOVA_CONFLICT`, `IOVA_RESERVED`, `MSI_WINDOW_CONFLICT`,
+   * `NOT_A_PAGING_DOMAIN`, `OUT_OF_MEMORY`.
+   */
+  map(iova: Iova, physical: number, size: number, permissions: number): void {
+    const at = toNumber(iova);
+    const last = at + size - 1;
+    this.check('map', at, size);
+    if (physical % this.granule !== 0) throw errors.unaligned(this.name, 'physical address', physical, this.granule);
+    if (!(physical >= 0 && physical + size - 1 <= this.physicalLimit))
+      throw errors.physicalOutOfRange(this.name, physical, size, this.capabilities!.physicalBits);
+    const window = this.ownWindow;
+    if (window !== null && at <= window.range.last && last >= window.range.first) {
+      throw errors.windowConflict(
+        this.name,
+        { what: 'mapping', range: { first: at, last } },
+        { what: 'MSI window', range: window.range },
+      );
+    }
+    const reserved = this.reserved;
+    for (let i = 0; i < reserved.length; i++) {
+      const region = reserved[i]!;
+      if (at <= region.last && last >= region.first) throw errors.iovaReserved(this.name, { first: at, last }, region);
+    }
+    this.table!.map(at, physical, size, permissions);
+    if (this.capabilities!.flushOnMap) this.flushNewMapping(at, size);
+  }
+
+  /**
+   * Unmaps [iova, iova + size) and returns the bytes that were mapped. Strict domains: no unit translates them when it returns. When a
+   * unit refuses the invalidation, everything is mapped as before and `HardwareError` is thrown.
+   */
+  unmap(iova: Iova, size: number): number {
+    const at = toNumber(iova);
+    this.check('unmap', at, size);
+    const window = this.ownWindow;
+    if (window !== null && at <= window.range.last && at + size - 1 >= window.range.first) {
+      throw errors.windowConflict(
+        this.name,
+        { what: 'unmap of', range: rangeOf(at, size) },
+        { what: 'MSI window', range: window.range },
+      );
+    }
+    return this.take(at, size, this.flushMode);
+  }
+
+  /** The physical address behind an IOVA, or null. */
+  iovaToPhys(iova: Iova): number | null {
+    const at = toNumber(iova);
+    if (this.type === 'identity') return at;
+    if (this.table === null || at < this.first || at > this.last) return null;
+    const physical = this.table.iovaToPhys(at);
+    return physical < 0 ? null : physical;
+  }
+
+  /** Ends every stale translation of a lazy domain. */
+  flush(): void {
+    const table = this.table;
+    if (table === null) return;
+    for (const unit of this.units.keys()) unit.flushAll(table);
+    this.waiting = 0;
+    table.reclaim();
+    for (const { base, size } of this.quarantine.splice(0)) this.allocator?.free(base, size);
+  }
+
+  /** For `dma` domains: finds an IOVA up to `limit` (the device's last reachable address), maps and returns it. Errors as `map`, `IOVA_EXHAUSTED`. */
+  dmaMap(physical: number, size: number, permissions: number, limit = 0xffff_ffff): number {
+    const allocator = this.dmaAllocator('dmaMap');
+    let iova = allocator.allocate(size, Math.min(limit, this.last));
+    if (iova < 0 && this.quarantine.length > 0) {
+      this.flush();
+      iova = allocator.allocate(size, Math.min(limit, this.last));
+    }
+    if (iova < 0) throw errors.iovaExhausted(this.name, size, limit);
+    try {
+      this.map(iova, physical, size, permissions);
+    } catch (error) {
+      allocator.free(iova, size);
+      throw error;
+    }
+    return iova;
+  }
+
+  /** Takes back what `dmaMap` gave. */
+  dmaUnmap(iova: number, size: number): void {
+    const allocator = this.dmaAllocator('dmaUnmap');
+    this.unmap(iova, size);
+    if (this.waiting > 0) this.quarantine.push({ base: iova, size });
+    else allocator.free(iova, size);
+  }
+
+  /** Everything that mappings have to stay away from, the MSI window included, ascending. */
+  reservedRegions(): readonly ReservedRegion[] {
+    const regions = [...this.reserved];
+    if (this.ownWindow) regions.push({ ...this.ownWindow.range, kind: 'software-msi', why: 'MSI window' });
+    return regions.sort((a, b) => a.first - b.first);
+  }
+
+  /**
+   * Reserves [base, base + size) for doorbells. A second call moves or resizes the window as long as every doorbell page in use stays inside it.
+   * Errors: `UNALIGNED`, `IOVA_OUT_OF_APERTURE`, `MSI_WINDOW_CONFLICT`, `MSI_WINDOW_IN_USE`, `MSI_WINDOW_FIXED`.
+   */
+  reserveMsiWindow(window: { readonly base: Iova; readonly size: number }): MsiWindow {
+    const table = this.windowTable('reserveMsiWindow');
+    const base = toNumber(window.base);
+    this.check('reserveMsiWindow', base, window.size, table.granule);
+    const range = rangeOf(base, window.size);
+    const obstacle = this.obstacle(range);
+    if (obstacle) throw errors.windowConflict(this.name, { what: 'MSI window', range }, obstacle);
+    if (!this.ownWindow) {
+      this.ownWindow = new MsiWindow(range, table.granule, this.windowTables());
+    } else {
+      const resized = this.ownWindow.resized(range);
+      if (!resized) {
+        throw new DoorbellError(
+          'MSI_WINDOW_IN_USE',
+          `the MSI window of ${this.name} has doorbells outside ${hex(range.first)}–${hex(range.last)}`,
+          'keep every doorbell page in use inside the new window',
+          { domain: this.name, mapped: this.ownWindow.mapped, range },
+        );
+      }
+      this.ownWindow = resized;
+    }
+    this.allocator?.exclude(range);
+    return this.ownWindow;
+  }
+
+  /** Gives the window back. Errors: `MSI_WINDOW_IN_USE` while an interrupt needs it. */
+  releaseMsiWindow(): void {
+    if (this.ownWindow && this.ownWindow.mapped.length > 0) {
+      throw new DoorbellError(
+        'MSI_WINDOW_IN_USE',
+        `the MSI window of ${this.name} still holds ${this.ownWindow.mapped.length} doorbell page(s)`,
+        'disable the MSIs that use it',
+        { domain: this.name, mapped: this.ownWindow.mapped },
+      );
+    }
+    if (this.ownWindow) this.allocator?.free(this.ownWindow.range.first, this.ownWindow.size);
+    this.ownWindow = null;
+  }
+
+  /** A free, naturally aligned place for a window of `size` bytes that ends at or below `limit`. */
+  findWindowPlace(size: number, limit: number): number {
+    const table = this.windowTable('placeMsiWindow');
+    let bytes = table.granule;
+    while (bytes < size) bytes *= 2;
+    const top = Math.min(limit, this.last);
+    // Linux puts its window at 0x8000000; so do we where it is free.
+    for (let at of [0x800_0000, Math.max(bytes, this.first)]) {
+      at = Math.ceil(at / bytes) * bytes;
+      while (at + bytes - 1 <= top) {
+        const obstacle = this.obstacle(rangeOf(at, bytes));
+        if (!obstacle) return at;
+        at = Math.ceil((obstacle.range.last + 1) / bytes) * bytes;
+      }
+    }
+    throw errors.iovaExhausted(this.name, bytes, top);
+  }
+
+  /** Pages that the doorbells need in this domain. */
+  demandFor(doorbells: readonly Doorbell[]): MsiDemand {
+    if (this.parent) return this.parent.demandFor(doorbells);
+    const fixed = this.capabilities?.msiWindow ?? null;
+    const granule = this.table?.granule ?? this.granule;
+    const translated = this.table !== null && fixed === null;
+    const pages = translated ? pagesOf(doorbells, granule).length : 0;
+    return {
+      pages,
+      granule,
+      bytes: pages * granule,
+      doorbells: translated ? withPages(doorbells, granule) : [],
+      fixed,
+    };
+  }
+
+  /** Where a device has to write to reach a doorbell, or -1 where it is not mapped: the window's IOVA, as the guest sees it where nested. */
+  doorbellIova(address: number): number {
+    const iova = this.msiWindow?.iovaOf(address) ?? -1;
+    return iova >= 0 && this.guest ? this.guest.doorbell(iova) : iova;
+  }
+
+  /** Checks the regions of devices that join and takes them over. Errors: `IOVA_RESERVED`, `MSI_WINDOW_CONFLICT`. */
+  checkRegions(regions: readonly ReservedRegion[]): void {
+    if (this.table === null) return;
+    for (const region of regions) {
+      if (this.ownWindow && overlaps(region, this.ownWindow.range)) {
+        throw errors.windowConflict(
+          this.name,
+          { what: region.kind, range: region },
+          { what: 'MSI window', range: this.ownWindow.range },
+        );
+      }
+      const mapped = this.table.mappedIn(Math.max(region.first, this.first), Math.min(region.last, this.last));
+      if (mapped && region.first <= this.last && !this.isDirect(region, mapped))
+        throw errors.iovaReserved(this.name, mapped, region);
+    }
+  }
+
+  setRegions(regions: readonly ReservedRegion[]): void {
+    this.reserved = regions;
+    for (const region of regions) this.allocator?.exclude(region);
+  }
+
+  /** Maps a direct region one to one; called by the core for `dma` domains before the device is switched over. */
+  mapDirect(region: ReservedRegion, permissions: number): void {
+    const table = this.table!;
+    const first = Math.floor(region.first / this.granule) * this.granule;
+    const size = Math.ceil((region.last + 1) / this.granule) * this.granule - first;
+    if (table.mappedIn(first, first + size - 1)) return;
+    table.map(first, first, size, permissions);
+    if (this.capabilities!.flushOnMap) this.flushNewMapping(first, size);
+  }
+
+  /** Equal for equal software state. */
+  digest(): string {
+    return `${this.name}[${[...this.devices].map((d) => d.name).join(',')}|${this.ownWindow?.digest() ?? '-'}|${this.allocator?.digest() ?? ''}]`;
+  }
+
+  private isDirect(region: ReservedRegion, mapped: Range): boolean {
+    return region.kind.startsWith('direct') && this.table!.iovaToPhys(mapped.first) === mapped.first;
+  }
+
+  private flushNewMapping(at: number, size: number): void {
+    const table = this.table!;
+    try {
+      for (const unit of this.units.keys()) unit.flush(table, at, size);
+    } catch (error) {
+      table.unmap(at, size);
+      for (const unit of this.units.keys()) quietly(() => unit.flush(table, at, size));
+      table.reclaim();
+      throw error;
+    }
+  }
+
+  private take(at: number, size: number, mode: FlushMode): number {
+    const table = this.table!;
+    const taken = table.unmap(at, size);
+    if (taken === 0) return 0;
+    if (mode === 'lazy') {
+      if (++this.waiting >= LAZY_LIMIT) this.flush();
+      return taken;
+    }
+    try {
+      for (const unit of this.units.keys()) unit.flush(table, at, size);
+    } catch (error) {
+      table.undoUnmap();
+      throw error;
+    }
+    if (this.waiting === 0) table.reclaim();
+    return taken;
+  }
+
+  /** What stands in the way of a window, or null. */
+  private obstacle(range: Range): { what: string; range: Range } | null {
+    const region = this.reserved.find((r) => overlaps(r, range));
+    if (region) return { what: `${region.kind} region (${region.why})`, range: region };
+    // Doorbell pages of a window that is being resized are no obstacle.
+    let from = range.first;
+    while (from <= range.last) {
+      const mapped = this.table!.mappedIn(from, range.last);
+      if (!mapped) return null;
+      const own = this.ownWindow?.range;
+      if (!own || mapped.first < own.first || mapped.first > own.last) return { what: 'mapping', range: mapped };
+      from = Math.min(mapped.last, own.last) + 1;
+    }
+    return null;
+  }
+
+  private windowTables() {
+    return {
+      name: this.name,
+      mapPage: (iova: number, physical: number, permissions: number) => {
+        this.table!.map(iova, physical, this.table!.granule, permissions);
+        if (this.capabilities!.flushOnMap) this.flushNewMapping(iova, this.table!.granule);
+      },
+      unmapPage: (iova: number) => void this.take(iova, this.table!.granule, 'strict'),
+    };
+  }
+
+  private windowTable(call: string): DomainTable {
+    if (this.parent) {
+      throw new DoorbellError(
+        'MSI_WINDOW_OF_PARENT',
+        `${call}() on the nested ${this.name}: its window belongs to ${this.parent.name}`,
+        'call it on the parent',
+        { domain: this.name, parent: this.parent.name },
+      );
+    }
+    if (this.table === null) throw errors.notPaging(this.name, call, this.type);
+    const fixed = this.capabilities!.msiWindow;
+    if (fixed) {
+      throw new DoorbellError(
+        'MSI_WINDOW_FIXED',
+        `${this.name} needs no MSI window: its units take interrupts at ${hex(fixed.first)}–${hex(fixed.last)} and translate none`,
+        'leave it out; msiDemand().fixed tells',
+        { domain: this.name, fixed },
+      );
+    }
+    return this.table;
+  }
+
+  private dmaAllocator(call: string): IovaAllocator {
+    if (!this.allocator) throw errors.notPaging(this.name, call, this.type);
+    return this.allocator;
+  }
+
+  private check(call: string, at: number, size: number, granule = this.granule): void {
+    if (this.table === null || this.type === 'nested') throw errors.notPaging(this.name, call, this.type);
+    if (at % granule !== 0) throw errors.unaligned(this.name, 'IOVA', at, granule);
+    if (!(size > 0) || size % granule !== 0) throw errors.unaligned(this.name, 'size', size, granule);
+    if (at < this.first || at + size - 1 > this.last)
+      throw errors.outOfAperture(this.name, rangeOf(at, size), { first: this.first, last: this.last });
+  }
+}
+
+/** Numbers are the fast path; a bigint above 2^53 is outside every aperture, which the caller's check then says. */
+function toNumber(iova: Iova): number {
+  if (typeof iova === 'number' && iova >= 0 && iova <= Number.MAX_SAFE_INTEGER && Math.floor(iova) === iova)
+    return iova;
+  const { hi, lo } = splitIova(iova, 'IOVA');
+  return join64(hi, lo);
+}
+
+function quietly(body: () => void): void {
+  try {
+    body();
+  } catch {
+    // The first refusal is what the caller hears.
+  }
+}
