@@ -5,4 +5,5 @@ export type { Group } from './groups.js';
 export { IovaAllocator } from './iova-allocator.js';
 export type { WindowShare } from './translator.js';
 export * from './unit.js';
+export { RadixTable, readWrite, type RadixFormat } from './radix-table.js';
 export { MsiWindow } from './window.js';
