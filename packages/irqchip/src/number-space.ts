@@ -52,6 +52,14 @@ export class NumberSpace {
     }
   }
 
+  /** Takes exactly these again, after `give`: an undo. */
+  claim(numbers: readonly number[]): void {
+    for (const n of numbers) {
+      if (!this.used[n - this.first]) this.free--;
+      this.used[n - this.first] = 1;
+    }
+  }
+
   isUsed(number: number): boolean {
     return this.used[number - this.first] === 1;
   }
