@@ -1,1 +1,1 @@
-export {};
+export * from './minimal/plugin.js';
