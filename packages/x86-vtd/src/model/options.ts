@@ -73,8 +73,12 @@ export const configOf = (options: VtdOptions = {}): VtdConfig => {
   return { ...Q35, hostAddressWidth: Math.min(awBits, 52), ...options };
 };
 
-/** What is wrong with a set of options. Errors: `BAD_OPTION`, `NOT_MODELLED`. */
-export function checkOptions(node: string, options: Readonly<Record<string, unknown>>): DoorbellError[] {
+/** What is wrong with a set of options; `others` are not the model's, but known. Errors: `BAD_OPTION`, `NOT_MODELLED`. */
+export function checkOptions(
+  node: string,
+  options: Readonly<Record<string, unknown>>,
+  others: readonly string[] = [],
+): DoorbellError[] {
   const problems: DoorbellError[] = [];
   const bad = (option: string, why: string, code = 'BAD_OPTION') =>
     problems.push(
@@ -86,17 +90,10 @@ export function checkOptions(node: string, options: Readonly<Record<string, unkn
     );
   if (options['scalableMode']) bad('scalableMode', 'this unit works in legacy mode only', 'NOT_MODELLED');
   if (options['postedInterrupts']) bad('postedInterrupts', 'no posted interrupts', 'NOT_MODELLED');
-  const known = new Set([
-    ...Object.keys(Q35),
-    'scalableMode',
-    'postedInterrupts',
-    'scopes',
-    'includeAll',
-    'reserved',
-    'x2apicOptOut',
-  ]);
+  const known = new Set([...Object.keys(Q35), ...others]);
   for (const option of Object.keys(options))
-    if (!known.has(option)) bad(option, `no such option (there are ${[...known].join(', ')})`);
+    if (!known.has(option) && option !== 'scalableMode' && option !== 'postedInterrupts')
+      bad(option, `no such option (there are ${[...known].join(', ')})`);
   const c = configOf(options);
   if (![39, 48, 57].includes(c.awBits)) bad('awBits', 'is 39, 48 or 57');
   if (!(c.hostAddressWidth >= 32 && c.hostAddressWidth <= 52)) bad('hostAddressWidth', 'is 32 to 52');

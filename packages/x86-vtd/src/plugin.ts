@@ -1,0 +1,60 @@
+import { definePlugin, token, type PlatformNode, type Plugin } from '@doorbell/platform';
+import { INTERRUPT_MESSAGES, type InterruptMessages } from '@doorbell/x86-apic/spec';
+import { createDriver } from './driver/driver.js';
+import { DRIVER_OPTIONS, type DriverOptions } from './driver/options.js';
+import { checkOptions, configOf, type VtdOptions } from './model/options.js';
+import { VtdUnit } from './model/unit.js';
+
+export const VTD_COMPATIBLE = 'intel,vtd';
+
+/** Where interrupt messages end, on the hardware side. */
+const MESSAGES = token<InterruptMessages>(INTERRUPT_MESSAGES);
+
+/** A unit as a node: where it is, what it can do, what its driver is told. */
+export interface VtdNode extends VtdOptions, DriverOptions {
+  /** Default `dmar0`. */
+  readonly name?: string;
+  /** Default 0xfed90000. */
+  readonly base?: number;
+  /** Bytes of registers. Default 4096. */
+  readonly size?: number;
+  /** PCI segment. Default 0. */
+  readonly segment?: number;
+}
+
+/** Takes nodes `intel,vtd`; brings one for each argument. */
+export function vtd(...units: readonly VtdNode[]): Plugin {
+  return definePlugin(
+    'x86-vtd',
+    {
+      compatible: [VTD_COMPATIBLE],
+      check: (node) => checkOptions(node.name, node.options ?? {}, DRIVER_OPTIONS),
+      model: {
+        wants: [MESSAGES],
+        create: (ctx) =>
+          new VtdUnit({
+            name: ctx.node.name,
+            base: ctx.node.reg![0]!.base,
+            size: ctx.node.reg![0]!.size,
+            config: configOf(ctx.node.options),
+            host: ctx.host,
+            apic: ctx.optional(MESSAGES),
+          }),
+      },
+      driver: { create: createDriver },
+    },
+    units.map((unit, i) => node({ name: `dmar${i}`, ...unit })),
+  );
+}
+
+/** The node of a unit. */
+export const node = ({ name, base, size, segment, ...options }: VtdNode = {}): PlatformNode => ({
+  name: name ?? 'dmar0',
+  compatible: VTD_COMPATIBLE,
+  reg: [{ base: base ?? 0xfed9_0000, size: size ?? 0x1000 }],
+  segment: segment ?? 0,
+  options,
+});
+
+/** The unit of QEMU 7.2's q35 (`intel-iommu,intremap=on`): `dmar0` at 0xfed90000, 48 bits, one fault record. */
+vtd.q35 = (options: VtdNode = {}): Plugin => vtd({ name: 'dmar0', base: 0xfed9_0000, ...options });
