@@ -57,20 +57,26 @@ export class MinimalUnit implements IommuUnit {
   }
 
   attach(stream: number, target: AttachTarget): void {
+    const { memory } = this.host;
+    const at = this.streams + stream * 8;
+    const [oldLo, oldHi] = [memory.read32(at), memory.read32(at + 4)];
     const root = target instanceof RadixTable ? target.rootAddress : 0;
     const lo = target === 'identity' ? S.BYPASS : root ? (root | S.TABLE) >>> 0 : 0;
-    this.host.memory.write64(this.streams + stream * 8, Math.floor(root / 2 ** 32), lo);
-    this.host.memory.barrier();
+    memory.write64(at, Math.floor(root / 2 ** 32), lo);
+    memory.barrier();
+    try {
+      // Whatever was cached of the old tables must not come back with them.
+      if (oldLo & S.TABLE) this.forget((oldHi * 2 ** 32 + (oldLo - (oldLo % 4096))) / 4096);
+    } catch (error) {
+      memory.write64(at, oldHi, oldLo);
+      throw error;
+    }
   }
   flush(table: DomainTable): void {
     this.flushAll(table);
   }
   flushAll(table: DomainTable): void {
-    this.registers.write32(S.COMMAND.$.at, (table as RadixTable).rootAddress / 4096);
-    this.host.waitUntil(`${this.name} forgets`, () => !(this.registers.read32(S.STATUS.$.at) & 1));
-    if (!(this.registers.read32(S.STATUS.$.at) & 2)) return;
-    this.registers.write32(S.STATUS.$.at, 2);
-    throw new HardwareError('COMMAND_REFUSED', `${this.name} refused to invalidate`, 'look at the unit', {});
+    this.forget((table as RadixTable).rootAddress / 4096);
   }
   detachTable(): void {}
 
@@ -82,5 +88,13 @@ export class MinimalUnit implements IommuUnit {
     const record = { ...fault, addressLo: word(1), addressHi: word(2), write: word(0) >>> 31 === 1 };
     this.registers.write32(S.STATUS.$.at, 4);
     return [record];
+  }
+
+  private forget(root: number): void {
+    this.registers.write32(S.COMMAND.$.at, root);
+    this.host.waitUntil(`${this.name} forgets`, () => !(this.registers.read32(S.STATUS.$.at) & 1));
+    if (!(this.registers.read32(S.STATUS.$.at) & 2)) return;
+    this.registers.write32(S.STATUS.$.at, 2);
+    throw new HardwareError('COMMAND_REFUSED', `${this.name} refused to invalidate`, 'look at the unit', {});
   }
 }

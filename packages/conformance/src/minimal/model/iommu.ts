@@ -53,7 +53,7 @@ export class MinimalIommu implements Model {
     out.pa = join64(request.hi, request.lo);
     if (flags & S.BYPASS) return Verdict.bypass;
     if (!(flags & S.TABLE)) return this.fault(request, out, 1);
-    const root = join64(memoryModel.read32(stream + 4), flags & ~0xfff);
+    const root = join64(memoryModel.read32(stream + 4) & 0xfffff, flags & ~0xfff);
     const page = Math.floor(out.pa / 4096);
     const slot = page % SLOTS;
     if (this.pages[slot] !== page || this.roots[slot] !== root) {
@@ -78,6 +78,7 @@ export class MinimalIommu implements Model {
   private walk(root: number, page: number, slot: number): boolean {
     const { memoryModel, trace } = this.host;
     let table = root;
+    let rights = 0;
     for (let level = page < 2 ** 27 ? 2 : -1; level >= 0; level--) {
       const at = table + (Math.floor(page / 512 ** level) % 512) * 8;
       const lo = memoryModel.has(at) ? memoryModel.read32(at) : 0;
@@ -86,12 +87,14 @@ export class MinimalIommu implements Model {
       if (trace.on) trace.step({ by: this.name, what: `entry, level ${level}`, at, words: [lo, hi], decoded: '', why });
       if (level ? !(lo & S.TABLE) : !(lo & 3)) return false;
       table = join64(hi, lo & ~0xfff);
-      this.rights[slot] = lo & 3;
+      rights = lo & 3;
     }
+    if (rights === 0) return false;
     this.pages[slot] = page;
     this.roots[slot] = root;
     this.entries[slot] = table;
-    return page < 2 ** 27;
+    this.rights[slot] = rights;
+    return true;
   }
 
   private forget(root: number): void {

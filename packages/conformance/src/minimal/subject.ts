@@ -1,0 +1,61 @@
+import { Platform, definePlugin, type Device } from '@doorbell/platform';
+import type { SubjectFactory, Supports } from '../kit/subject.js';
+import type { MinimalIommu } from './model/iommu.js';
+import { minimalIommu, minimalIrqchip } from './plugin.js';
+
+const UNITS = [0xf000_0000, 0xf000_1000];
+const BELL = 0xf010_0000;
+
+/** A function that is known by its requester id alone, in a group of its own. */
+export const plainDevice = (requester: number): Device => ({
+  name: `function ${requester.toString(16)}`,
+  kind: 'pci',
+  segment: 0,
+  requester,
+  aliases: [requester],
+  dmaBits: 64,
+  isolation: { group: requester, isolated: true, witness: [] },
+});
+
+/** Two minimal IOMMUs, bus 0 behind the first and bus 1 behind the second, and one minimal interrupt controller with two CPUs. */
+export const minimalSubject: SubjectFactory = ({ completion }) => {
+  const platform = new Platform({ name: 'minimal', memory: [{ base: 0, size: 2 ** 30 }], completion })
+    .use(minimalIommu(), minimalIrqchip(), definePlugin('kit-host', { compatible: ['kit,host'] }))
+    .node(
+      ...UNITS.map((base, i) => ({ name: `iommu${i}`, compatible: 'minimal,iommu', reg: [{ base, size: 0x1000 }] })),
+      { name: 'bell0', compatible: 'minimal,irqchip', reg: [{ base: BELL, size: 0x2000 }], options: { numbers: 64 } },
+      {
+        name: 'pci0',
+        compatible: 'kit,host',
+        iommuMap: [
+          { inputBase: 0, count: 256, outputBase: 0, to: 'iommu0' },
+          { inputBase: 256, count: 256, outputBase: 0, to: 'iommu1' },
+        ],
+      },
+    )
+    .compose();
+  return {
+    platform,
+    devices: [plainDevice(0x08), plainDevice(0x10), plainDevice(0x108)],
+    data: 0x1000_0000,
+    cpus: [0, 1],
+    refuse: (k) => UNITS.forEach((_, i) => (platform.model(`iommu${i}`) as MinimalIommu).refuseCommand(k)),
+  };
+};
+
+export const minimalSupports: Supports = {
+  writeOnly: true,
+  readOnly: true,
+  faultsInARow: 1,
+  anyLayout: true,
+  spanningDomain: true,
+  identity: true,
+  affinity: true,
+  softwareWindow: true,
+  highWindow: true,
+  doorbellPages: 2,
+  hostileRegisters: [
+    { base: UNITS[0]!, size: 0x40 },
+    { base: BELL, size: 0x2000 },
+  ],
+};
