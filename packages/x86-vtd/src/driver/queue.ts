@@ -139,22 +139,31 @@ export class InvalidationQueue implements Invalidation {
   }
 
   private push(): void {
-    const at = this.ring + this.tail * BYTES;
+    this.put(this.ring + this.tail * BYTES);
+    this.tail = (this.tail + 1) % ENTRIES;
+  }
+
+  private put(at: number): void {
     const { memory } = this.host;
     const d = this.words;
     memory.write64(at, d[1]!, d[0]!);
     memory.write64(at + 8, d[3]!, d[2]!);
-    this.tail = (this.tail + 1) % ENTRIES;
+  }
+
+  /** A wait that writes `data` at `address`: one with neither status nor interrupt is not valid everywhere. */
+  private putWait(at: number, data: number, address: number): void {
+    this.words.fill(0);
+    this.words[0] = DescriptorType.wait | WAIT.SW.mask;
+    setLong(this.words, 0, WAIT.DATA, 0, data);
+    setLong(this.words, 0, WAIT.ADDR, Math.floor(address / 2 ** 34), Math.floor(address / 4) >>> 0);
+    this.put(at);
   }
 
   /** The wait, and the unit is told. */
   private finish(): void {
     this.sequence = (this.sequence + 1) >>> 0;
-    this.words.fill(0);
-    this.words[0] = DescriptorType.wait | WAIT.SW.mask;
-    setLong(this.words, 0, WAIT.DATA, 0, this.sequence);
-    setLong(this.words, 0, WAIT.ADDR, Math.floor(this.status / 2 ** 34), (this.status / 4) >>> 0);
-    this.push();
+    this.putWait(this.ring + this.tail * BYTES, this.sequence, this.status);
+    this.tail = (this.tail + 1) % ENTRIES;
     this.host.memory.barrier();
     this.sent = this.tail;
     this.registers.write64(IQT.$.at, 0, this.tail * BYTES);
@@ -173,7 +182,7 @@ export class InvalidationQueue implements Invalidation {
   }
 
   /**
-   * IQE: IQH stands on the refused descriptor. It becomes a wait that does nothing, the error is cleared, and the rest of the batch is done
+   * IQE: IQH stands on the refused descriptor. It becomes a wait whose status nobody reads, the error is cleared, and the rest of the batch is done
    * (VT-d §6.5.2.9). Returns what was refused, for people.
    */
   private recover(): string {
@@ -187,8 +196,7 @@ export class InvalidationQueue implements Invalidation {
       const error = registers.read32(IQERCD.$.at) & 15;
       const was = [0, 4, 8, 12].map((o) => hex(memory.read32(at + o))).join(' ');
       first ||= `descriptor ${was} (IQEI ${error})`;
-      memory.write64(at, 0, DescriptorType.wait);
-      memory.write64(at + 8, 0, 0);
+      this.putWait(at, 0, this.status + 4);
       memory.barrier();
       registers.write32(FSTS.$.at, FSTS.IQE.mask);
       // The refused one may have been the wait itself.
