@@ -1,170 +1,131 @@
-import type { PhysicalMemory } from '@doorbell/platform';
-import { FIRST_LPI, LPI_ENABLE, LPI_PRIORITY, SPURIOUS } from '../spec/index.js';
+import { getAddress, getAt } from '@doorbell/bits';
+import { RegisterFile, type Diagnostics, type PhysicalMemory } from '@doorbell/platform';
+import {
+  GICR_CTLR,
+  GICR_IIDR,
+  GICR_PENDBASER,
+  GICR_PIDR2,
+  GICR_PROPBASER,
+  GICR_SIZE,
+  GICR_SYNCR,
+  GICR_TYPER,
+  GICR_WAKER,
+  SGI_FRAME,
+} from '../spec/index.js';
+import { InterruptBank, isArray } from './interrupt-bank.js';
+import { Lpis } from './lpis.js';
 
-/** Priority of nothing: below every real one. */
-export const IDLE = 0x100;
+/** Implementer 0x43b (Arm), as QEMU's GICv3 reports it. */
+export const IIDR_VALUE = 0x0000_043b;
 
-/** What setting an LPI pending came to. */
-export const LPI = { SIGNALLED: 0, PENDING: 1, DISABLED: 2, OFF: 3, OUT_OF_RANGE: 4 } as const;
+export interface RedistributorOptions {
+  readonly name: string;
+  readonly base: number;
+  /** Processor number, which is Aff0 too. */
+  readonly cpu: number;
+  readonly last: boolean;
+  /** GICD_TYPER.IDbits + 1. */
+  readonly idBits: number;
+  readonly memory: PhysicalMemory;
+  readonly diagnostics: Diagnostics;
+  /** Something that decides about an interrupt changed. */
+  readonly changed: () => void;
+}
 
-/**
- * LPIs of one redistributor: configuration bytes are read once and kept until INV or INVALL; pending bits are kept here and written
- * through to the pending table.
- */
-export class Lpis {
-  enabled = false;
-  propBase = 0;
-  pendBase = 0;
-  /** INTIDs below this exist: 2^(min(PROPBASER.IDbits, GICD_TYPER.IDbits) + 1). */
-  limit = 0;
-  private readonly config = new Int16Array(65536).fill(-1);
-  private readonly pendingBits = new Uint32Array(65536 / 32);
-  /** Pending and enabled: what competes for the CPU. */
-  private ready = 0;
-  private best: number = SPURIOUS;
-  private bestPriority = IDLE;
+/** One CPU's redistributor: the RD frame with LPIs, the SGI frame with SGIs and PPIs. */
+export class Redistributor extends RegisterFile {
+  readonly cpu: number;
+  readonly lpis: Lpis;
+  readonly private = new InterruptBank(0, 32);
+  private readonly o: RedistributorOptions;
 
-  constructor(private readonly memory: PhysicalMemory) {}
+  constructor(o: RedistributorOptions) {
+    super({
+      name: o.name,
+      base: o.base,
+      size: GICR_SIZE,
+      sizes: [1, 4, 8],
+      diagnostics: o.diagnostics,
+      registers: [GICR_CTLR, GICR_IIDR, GICR_TYPER, GICR_WAKER, GICR_PROPBASER, GICR_PENDBASER, GICR_SYNCR, GICR_PIDR2],
+    });
+    this.o = o;
+    this.cpu = o.cpu;
+    this.lpis = new Lpis(o.memory);
+    this.onWrite(GICR_CTLR.$.at, (value) => this.control((value & GICR_CTLR.EnableLPIs.mask) !== 0));
+    this.onWrite(GICR_WAKER.$.at, (value) => {
+      // §12.11: ChildrenAsleep follows ProcessorSleep
+      const asleep = (value & GICR_WAKER.ProcessorSleep.mask) !== 0;
+      this.set(GICR_WAKER.$.at, asleep ? GICR_WAKER.ProcessorSleep.mask | GICR_WAKER.ChildrenAsleep.mask : 0);
+    });
+    this.preset();
+  }
 
-  /** EnableLPIs 0 → 1: pending bits come from memory unless PTZ promises that they are zero. */
-  enable(ptz: boolean): void {
-    this.enabled = true;
-    this.config.fill(-1);
-    this.pendingBits.fill(0);
-    if (!ptz) {
-      for (let word = FIRST_LPI / 32; word < Math.min(this.limit, 65536) / 32; word++) {
-        const at = this.pendBase + 4 * word;
-        if (this.memory.has(at)) this.pendingBits[word] = this.memory.read32(at);
-      }
+  override read(offset: number, size: number): number {
+    if (offset >= SGI_FRAME && isArray(offset - SGI_FRAME)) {
+      const word = this.private.read((offset - SGI_FRAME) & ~3);
+      return size === 1 ? (word >>> (8 * (offset & 3))) & 0xff : word;
     }
-    this.rescan();
+    return super.read(offset, size);
   }
 
-  disable(): void {
-    this.enabled = false;
-    this.rescan();
-  }
-
-  isPending(intid: number): boolean {
-    return ((this.pendingBits[intid >>> 5]! >>> (intid & 31)) & 1) === 1;
-  }
-
-  /** The cached configuration byte; the first use reads it. */
-  configuration(intid: number): number {
-    const cached = this.config[intid]!;
-    if (cached >= 0) return cached;
-    const at = this.propBase + intid - FIRST_LPI;
-    return (this.config[intid] = this.memory.has(at) ? this.memory.read8(at) : 0);
-  }
-
-  setPending(intid: number): number {
-    if (!this.enabled) return LPI.OFF;
-    if (intid < FIRST_LPI || intid >= this.limit) return LPI.OUT_OF_RANGE;
-    const byte = this.configuration(intid);
-    const fresh = !this.isPending(intid);
-    if (fresh) this.write(intid, true);
-    if ((byte & LPI_ENABLE) === 0) return LPI.DISABLED;
-    if (!fresh) return LPI.PENDING;
-    this.ready++;
-    this.offer(intid, byte & LPI_PRIORITY);
-    return LPI.SIGNALLED;
-  }
-
-  clearPending(intid: number): void {
-    if (intid < FIRST_LPI || intid >= this.limit || !this.isPending(intid)) return;
-    this.write(intid, false);
-    this.rescan();
-  }
-
-  /** INV: re-reads one byte. True: a pending LPI is signalled now and was not before. */
-  invalidate(intid: number): boolean {
-    if (!this.enabled || intid < FIRST_LPI || intid >= this.limit) return false;
-    const before = this.config[intid]! > 0 && (this.config[intid]! & LPI_ENABLE) !== 0;
-    this.config[intid] = -1;
-    const now = (this.configuration(intid) & LPI_ENABLE) !== 0;
-    this.rescan();
-    return this.isPending(intid) && now && !before;
-  }
-
-  /** INVALL. */
-  invalidateAll(): void {
-    this.config.fill(-1);
-    this.rescan();
-  }
-
-  /** Pending INTIDs, ascending. */
-  pending(onlyEnabled = false): number[] {
-    const out: number[] = [];
-    for (let word = FIRST_LPI / 32; word < this.pendingBits.length; word++) {
-      for (let bits = this.pendingBits[word]!, b = 0; bits !== 0; bits >>>= 1, b++) {
-        const intid = word * 32 + b;
-        if (bits & 1 && (!onlyEnabled || this.configuration(intid) & LPI_ENABLE)) out.push(intid);
-      }
+  override write(offset: number, size: number, value: number, source: number): void {
+    if (offset >= SGI_FRAME && isArray(offset - SGI_FRAME)) {
+      this.private.write((offset - SGI_FRAME) & ~3, size === 1 ? this.merged(offset, value) : value);
+      this.o.changed();
+      return;
     }
-    return out;
-  }
-
-  /** Most urgent ready LPI: priority, `IDLE` where there is none. */
-  get priority(): number {
-    return this.enabled ? this.bestPriority : IDLE;
-  }
-  get candidate(): number {
-    return this.best;
-  }
-
-  /** The CPU takes the candidate: pending goes away, an LPI has no active state. */
-  take(): number {
-    const intid = this.best;
-    this.write(intid, false);
-    if (--this.ready === 0) {
-      this.best = SPURIOUS;
-      this.bestPriority = IDLE;
-    } else this.rescan();
-    return intid;
-  }
-
-  snapshot(): unknown {
-    return {
-      enabled: this.enabled,
-      propBase: this.propBase,
-      pendBase: this.pendBase,
-      limit: this.limit,
-      pending: this.pendingBits.slice(),
-      config: this.config.slice(),
-    };
-  }
-  restore(s: unknown): void {
-    const { pending, config, ...rest } = s as { pending: Uint32Array; config: Int16Array; enabled: boolean };
-    Object.assign(this, rest);
-    this.pendingBits.set(pending);
-    this.config.set(config);
-    this.rescan();
-  }
-
-  private offer(intid: number, priority: number): void {
-    if (priority < this.bestPriority || (priority === this.bestPriority && intid < this.best)) {
-      this.best = intid;
-      this.bestPriority = priority;
+    const base = offset >= GICR_PROPBASER.$.at && offset < GICR_PENDBASER.$.at + 8;
+    if (base && this.lpis.enabled) {
+      this.o.diagnostics.illegal(this.name, `write of 0x${offset.toString(16)} while EnableLPIs = 1`);
+      return;
     }
+    super.write(offset, size, value, source);
   }
 
-  private rescan(): void {
-    this.ready = 0;
-    this.best = SPURIOUS;
-    this.bestPriority = IDLE;
-    if (!this.enabled) return;
-    for (const intid of this.pending(true)) {
-      this.ready++;
-      this.offer(intid, this.configuration(intid) & LPI_PRIORITY);
-    }
+  /** Puts LPI state in place from the registers, as after a restore. */
+  reload(enabled: boolean, pendingFromMemory: boolean): void {
+    if (enabled) {
+      this.aim();
+      this.lpis.enable(!pendingFromMemory);
+    } else this.lpis.disable();
   }
 
-  private write(intid: number, on: boolean): void {
-    const word = intid >>> 5;
-    const bit = 1 << (intid & 31);
-    const now = (on ? this.pendingBits[word]! | bit : this.pendingBits[word]! & ~bit) >>> 0;
-    this.pendingBits[word] = now;
-    const at = this.pendBase + 4 * word;
-    if (this.memory.has(at)) this.memory.write32(at, now);
+  override reset(): void {
+    super.reset();
+    if (this.o === undefined) return; // the base class's constructor
+    this.private.reset();
+    this.lpis.disable();
+    this.preset();
+  }
+
+  private preset(): void {
+    const { cpu, last } = this.o;
+    this.set(GICR_IIDR.$.at, IIDR_VALUE);
+    // physical LPIs; CommonLPIAff 1: all redistributors of one Aff3 share the configuration table
+    const typer =
+      GICR_TYPER.PLPIS.mask | (last ? GICR_TYPER.Last.mask : 0) | (cpu << GICR_TYPER.Processor_Number.lsb) | (1 << 24);
+    this.set(GICR_TYPER.$.at, typer >>> 0);
+    this.set(GICR_TYPER.$.at + 4, cpu);
+    this.set(GICR_WAKER.$.at, GICR_WAKER.ProcessorSleep.mask | GICR_WAKER.ChildrenAsleep.mask);
+    this.set(GICR_PIDR2.$.at, 0x3b);
+  }
+
+  private control(enable: boolean): void {
+    if (enable === this.lpis.enabled) return;
+    const ptz = (this.get(GICR_PENDBASER.$.at + 4) & (1 << 30)) !== 0;
+    this.reload(enable, !ptz);
+    this.o.changed();
+  }
+
+  private aim(): void {
+    const idBits = Math.min(getAt(this.words, GICR_PROPBASER.$.at / 4, GICR_PROPBASER.IDbits) + 1, this.o.idBits);
+    this.lpis.limit = idBits < 14 ? 0 : 2 ** idBits; // fewer than 14 bits: no LPI is in range
+    this.lpis.propBase = getAddress(this.words, GICR_PROPBASER.$.at / 4, GICR_PROPBASER.PA);
+    this.lpis.pendBase = getAddress(this.words, GICR_PENDBASER.$.at / 4, GICR_PENDBASER.PA);
+  }
+
+  private merged(offset: number, value: number): number {
+    const shift = 8 * (offset & 3);
+    return ((this.private.read((offset - SGI_FRAME) & ~3) & ~(0xff << shift)) | ((value & 0xff) << shift)) >>> 0;
   }
 }

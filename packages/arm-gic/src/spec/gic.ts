@@ -26,11 +26,16 @@ export const GICD_TYPER = layout('GICD_TYPER', 'IHI0069 §12.9.38', 0x0004, 32, 
 });
 export const GICD_IIDR = layout('GICD_IIDR', 'IHI0069 §12.9.14', 0x0008, 32, { VALUE: bits(31, 0, ro) });
 export const GICD_TYPER2 = layout('GICD_TYPER2', 'IHI0069 §12.9.39', 0x000c, 32, { VID: bits(4, 0, ro) });
+export const GICD_STATUSR = layout('GICD_STATUSR', 'IHI0069 §12.9.36', 0x0010, 32, { VALUE: bits(3, 0, ro) });
 export const GICD_SETSPI_NSR = layout('GICD_SETSPI_NSR', 'IHI0069 §12.9.33', 0x0040, 32, {
   INTID: bits(12, 0, { access: 'wo' }),
 });
 export const GICD_CLRSPI_NSR = layout('GICD_CLRSPI_NSR', 'IHI0069 §12.9.1', 0x0048, 32, {
   INTID: bits(12, 0, { access: 'wo' }),
+});
+export const GICD_PIDR2 = layout('GICD_PIDR2', 'IHI0069 §12.9.22', 0xffe8, 32, {
+  ArchRev: bits(7, 4, ro),
+  DES: bits(3, 0, ro),
 });
 /** Bitmaps and arrays by INTID: offset of the first, bits per INTID. */
 export const GICD_ARRAYS = {
@@ -81,6 +86,10 @@ export const GICR_PENDBASER = layout('GICR_PENDBASER', 'IHI0069 §12.11.26', 0x0
   PTZ: bit(62),
 });
 export const GICR_SYNCR = layout('GICR_SYNCR', 'IHI0069 §12.11.34', 0x00c0, 32, { Busy: bit(0, ro) });
+export const GICR_PIDR2 = layout('GICR_PIDR2', 'IHI0069 §12.11.22', 0xffe8, 32, {
+  ArchRev: bits(7, 4, ro),
+  DES: bits(3, 0, ro),
+});
 /** The SGI and PPI frame lies 64 KiB above the RD frame. */
 export const SGI_FRAME = 0x10000;
 

@@ -1,0 +1,134 @@
+import { NumberSpace } from '@doorbell/irqchip';
+import { registerPort, token, type Driver, type Machine, type RegisterPort, type Token } from '@doorbell/platform';
+import {
+  FIRST_LPI,
+  GICD_ARRAYS,
+  GICD_CTLR,
+  GICD_TYPER,
+  GICR_CTLR,
+  GICR_PENDBASER,
+  GICR_PROPBASER,
+  GICR_SIZE,
+  GICR_TYPER,
+  GICR_WAKER,
+} from '../spec/index.js';
+
+/** Linux's default priority (0xa0) and RES1; Enable in bit 0. */
+const LPI_PRIORITY_BYTE = 0xa2;
+/** 16-bit INTIDs are enough: 57,344 LPIs. */
+const MAX_ID_BITS = 16;
+
+/** What drivers of ITSs and message frames ask of the GIC's driver. */
+export interface GicSoftware {
+  /** CPUs that have a redistributor, by processor number. */
+  readonly cpus: readonly number[];
+  /** All LPIs, shared by every ITS. */
+  readonly lpis: NumberSpace;
+  /** Address of the RD frame: RDbase where GITS_TYPER.PTA = 1. */
+  redistributor(cpu: number): number;
+  /** Writes the LPI's configuration byte. Visible to the hardware after INV and SYNC. */
+  configureLpi(intid: number, enabled: boolean): void;
+  /** Group 1, edge-triggered, routed and enabled. */
+  enableSpi(intid: number, cpu: number): void;
+  routeSpi(intid: number, cpu: number): void;
+  /** Disabled and no longer pending. */
+  disableSpi(intid: number): void;
+  maskSpi(intid: number, masked: boolean): void;
+}
+
+export const GIC: Token<GicSoftware> = token<GicSoftware>('software:gic');
+
+/** Brings up a GICv3: distributor, every redistributor, LPI tables. */
+export class GicDriver implements Driver, GicSoftware {
+  readonly cpus: readonly number[];
+  readonly lpis: NumberSpace;
+  private readonly distributor: RegisterPort;
+  private readonly configuration: number;
+
+  constructor(
+    private readonly machine: Machine,
+    private readonly bases: { readonly distributor: number; readonly redistributors: number },
+    name: string,
+  ) {
+    const d = (this.distributor = registerPort(machine.cpu, bases.distributor));
+    d.write32(GICD_CTLR.$.at, GICD_CTLR.ARE.mask | GICD_CTLR.EnableGrp1.mask);
+    machine.waitUntil(`${name}: GICD_CTLR.RWP`, () => (d.read32(GICD_CTLR.$.at) & GICD_CTLR.RWP.mask) === 0);
+    const typer = d.read32(GICD_TYPER.$.at);
+    const idBits = Math.min(((typer >>> GICD_TYPER.IDbits.lsb) & 31) + 1, MAX_ID_BITS);
+    const count = 2 ** idBits - FIRST_LPI;
+    this.lpis = new NumberSpace(`LPIs of ${name}`, FIRST_LPI, count);
+    this.configuration = machine.pages.allocate(count);
+    machine.memory.fill(this.configuration, count, LPI_PRIORITY_BYTE);
+    const cpus: number[] = [];
+    for (let last = false; !last; ) {
+      const cpu = cpus.length;
+      const r = registerPort(machine.cpu, this.redistributor(cpu));
+      last = (r.read32(GICR_TYPER.$.at) & GICR_TYPER.Last.mask) !== 0;
+      this.wake(r, `${name}: redistributor ${cpu}`, idBits);
+      cpus.push(cpu);
+    }
+    this.cpus = cpus;
+  }
+
+  /** The machine keeps the tables as long as it runs: there is nothing to give back. */
+  dispose(): void {}
+
+  redistributor(cpu: number): number {
+    return this.bases.redistributors + cpu * GICR_SIZE;
+  }
+
+  configureLpi(intid: number, enabled: boolean): void {
+    this.machine.memory.write8(this.configuration + intid - FIRST_LPI, LPI_PRIORITY_BYTE | (enabled ? 1 : 0));
+  }
+
+  enableSpi(intid: number, cpu: number): void {
+    const d = this.distributor;
+    const bit = 1 << (intid & 31);
+    const word = 4 * (intid >>> 5);
+    d.write32(GICD_ARRAYS.IGROUPR + word, (d.read32(GICD_ARRAYS.IGROUPR + word) | bit) >>> 0);
+    const config = GICD_ARRAYS.ICFGR + 4 * (intid >>> 4);
+    d.write32(config, (d.read32(config) | (2 << (2 * (intid & 15)))) >>> 0); // edge
+    this.machine.cpu.write8(this.bases.distributor + GICD_ARRAYS.IPRIORITYR + intid, 0xa0);
+    this.routeSpi(intid, cpu);
+    d.write32(GICD_ARRAYS.ICPENDR + word, bit >>> 0);
+    d.write32(GICD_ARRAYS.ISENABLER + word, bit >>> 0);
+  }
+
+  routeSpi(intid: number, cpu: number): void {
+    this.distributor.write64(GICD_ARRAYS.IROUTER + 8 * intid, 0, cpu); // Aff0
+  }
+
+  disableSpi(intid: number): void {
+    this.maskSpi(intid, true);
+    this.distributor.write32(GICD_ARRAYS.ICPENDR + 4 * (intid >>> 5), (1 << (intid & 31)) >>> 0);
+  }
+
+  maskSpi(intid: number, masked: boolean): void {
+    const array = masked ? GICD_ARRAYS.ICENABLER : GICD_ARRAYS.ISENABLER;
+    this.distributor.write32(array + 4 * (intid >>> 5), (1 << (intid & 31)) >>> 0);
+  }
+
+  /** Wakes a redistributor and gives it the LPI tables. */
+  private wake(r: RegisterPort, what: string, idBits: number): void {
+    const { machine } = this;
+    r.write32(GICR_WAKER.$.at, 0);
+    machine.waitUntil(`${what}: WAKER`, () => (r.read32(GICR_WAKER.$.at) & GICR_WAKER.ChildrenAsleep.mask) === 0);
+    const pending = machine.pages.allocate(2 ** idBits / 8, 0x10000);
+    machine.memory.barrier();
+    this.base(r, GICR_PROPBASER.$.at, this.configuration, idBits - 1);
+    this.base(r, GICR_PENDBASER.$.at, pending, 0, GICR_PENDBASER.PTZ.mask);
+    r.write32(GICR_CTLR.$.at, GICR_CTLR.EnableLPIs.mask);
+  }
+
+  /** A base register with the table's address, inner write-back cacheable (7) and inner shareable (1). */
+  private base(r: RegisterPort, at: number, address: number, low: number, high = 0): void {
+    r.write64(at, (Math.floor(address / 2 ** 32) | high) >>> 0, ((address >>> 0) | (1 << 10) | (7 << 7) | low) >>> 0);
+  }
+}
+
+/** A field of a 64-bit register, read whole. */
+export function read64(r: RegisterPort, at: number, into = new Uint32Array(2)): Uint32Array {
+  into[0] = r.read32(at);
+  into[1] = r.read32(at + 4);
+  return into;
+}

@@ -1,0 +1,148 @@
+import { getAddress, getAt, getWide } from '@doorbell/bits';
+import type { PhysicalMemory } from '@doorbell/platform';
+import { BASER_PAGE, CTE, DTE, GITS_BASER, ITE, ITE_SIZE, L1E } from '../spec/index.js';
+
+/** Why an id has no entry: command error reasons (fact sheet: TRM numbers), also used as results of look-ups. */
+export const REASON = {
+  OK: 0x00,
+  DEVICE_RANGE: 0x01,
+  SIZE_RANGE: 0x02,
+  COLLECTION_RANGE: 0x03,
+  DEVICE_UNMAPPED: 0x04,
+  EVENT_RANGE: 0x05,
+  INTID_RANGE: 0x06,
+  EVENT_UNMAPPED: 0x07,
+  COLLECTION_UNMAPPED: 0x09,
+  TARGET_RANGE: 0x20,
+  TARGET2_RANGE: 0x21,
+  UNKNOWN_COMMAND: 0xff,
+} as const;
+
+/** One private table as GITS_BASERn describes it: where an id's entry lies. */
+export class IdTable {
+  private valid = false;
+  private indirect = false;
+  private base = 0;
+  private pageBytes = 0x1000;
+  private perPage = 1;
+  /** Ids with a place in the table. */
+  entries = 0;
+  /** Address of the level-1 entry of the last `locate` of an indirect table. */
+  level1At = -1;
+  private readonly word = new Uint32Array(2);
+
+  constructor(
+    private readonly memory: PhysicalMemory,
+    private readonly entrySize: number,
+    private readonly idBits: number,
+  ) {}
+
+  /** Takes what the register says. `words`, `at`: the register file's words and the register's index in it. */
+  configure(words: Uint32Array, at: number): void {
+    const f = GITS_BASER[0]!;
+    this.valid = getAt(words, at, f.Valid) === 1;
+    this.indirect = getAt(words, at, f.Indirect) === 1;
+    this.pageBytes = BASER_PAGE[getAt(words, at, f.Page_Size)]!;
+    const pa = getAddress(words, at, f.PA);
+    // 64 KiB pages: PA[51:48] stand in bits 15:12
+    this.base = this.pageBytes === 0x10000 ? pa - (pa % 0x10000) + ((pa % 0x10000) / 0x1000) * 2 ** 48 : pa;
+    const bytes = (getAt(words, at, f.Size) + 1) * this.pageBytes;
+    this.perPage = Math.floor(this.pageBytes / this.entrySize);
+    const places = this.indirect ? (bytes / 8) * this.perPage : Math.floor(bytes / this.entrySize);
+    this.entries = this.valid ? Math.min(places, 2 ** this.idBits) : 0;
+  }
+
+  /** Address of the id's entry; -1: beyond the table; -2: its level-1 entry is invalid or cannot be read. */
+  locate(id: number): number {
+    this.level1At = -1;
+    if (id >= this.entries) return -1;
+    if (!this.indirect) return this.base + id * this.entrySize;
+    const at = this.base + 8 * Math.floor(id / this.perPage);
+    this.level1At = at;
+    const { memory, word } = this;
+    if (!memory.has(at)) return -2;
+    word[0] = memory.read32(at);
+    word[1] = memory.read32(at + 4);
+    if (getAt(word, 0, L1E.Valid) === 0) return -2;
+    const page = getAddress(word, 0, L1E.PA);
+    return page - (page % this.pageBytes) + (id % this.perPage) * this.entrySize;
+  }
+}
+
+/**
+ * The device and collection tables and the ITTs in memory, entries in QEMU 7.2's private formats, read afresh each time. A look-up
+ * leaves what it found in the fields; nothing is allocated.
+ */
+export class ItsTables {
+  readonly devices: IdTable;
+  readonly collections: IdTable;
+  /** Of the last look-up. */
+  readonly dte = new Uint32Array(2);
+  readonly ite = new Uint32Array(3);
+  readonly cte = new Uint32Array(2);
+  dteAt = 0;
+  iteAt = 0;
+  cteAt = 0;
+  intid = 0;
+  icid = 0;
+  cpu = 0;
+
+  constructor(
+    private readonly memory: PhysicalMemory,
+    deviceBits: number,
+    private readonly eventBits: number,
+    collectionBits: number,
+  ) {
+    this.devices = new IdTable(memory, 8, deviceBits);
+    this.collections = new IdTable(memory, 8, collectionBits);
+  }
+
+  /** Device, then event: leaves `dte` and where the ITE lies. */
+  findEvent(device: number, event: number): number {
+    const at = this.devices.locate(device);
+    if (at === -1) return REASON.DEVICE_RANGE;
+    this.dteAt = at;
+    if (at < 0 || !this.load(at, this.dte, 2) || getAt(this.dte, 0, DTE.V) === 0) return REASON.DEVICE_UNMAPPED;
+    const bits = getAt(this.dte, 0, DTE.Size) + 1;
+    if (event >= 2 ** Math.min(bits, this.eventBits)) return REASON.EVENT_RANGE;
+    // ITT address bits 51:8 stand at bits 49:6
+    this.iteAt = getWide(this.dte, 0, DTE.ITT) * 256 + event * ITE_SIZE;
+    return REASON.OK;
+  }
+
+  /** Device, event and its entry: leaves `intid` and `icid`. */
+  findInterrupt(device: number, event: number): number {
+    const reason = this.findEvent(device, event);
+    if (reason !== REASON.OK) return reason;
+    const ok =
+      this.load(this.iteAt, this.ite, 3) && getAt(this.ite, 0, ITE.V) === 1 && getAt(this.ite, 0, ITE.Physical) === 1;
+    if (!ok) return REASON.EVENT_UNMAPPED;
+    this.intid = getAt(this.ite, 0, ITE.INTID);
+    this.icid = getAt(this.ite, 0, ITE.ICID);
+    return REASON.OK;
+  }
+
+  /** The collection's target: leaves `cpu`. */
+  findCollection(icid: number): number {
+    const at = this.collections.locate(icid);
+    if (at === -1) return REASON.COLLECTION_RANGE;
+    this.cteAt = at;
+    if (at < 0 || !this.load(at, this.cte, 2) || getAt(this.cte, 0, CTE.V) === 0) return REASON.COLLECTION_UNMAPPED;
+    this.cpu = getAt(this.cte, 0, CTE.RDbase);
+    return REASON.OK;
+  }
+
+  /** Writes an entry; false where there is no memory. */
+  store(at: number, words: Uint32Array): boolean {
+    if (at < 0 || !this.memory.has(at) || !this.memory.has(at + 4 * words.length - 4)) return false;
+    for (let i = 0; i < words.length; i++) this.memory.write32(at + 4 * i, words[i]!);
+    return true;
+  }
+
+  private load(at: number, into: Uint32Array, count: number): boolean {
+    const memory = this.memory;
+    if (!memory.has(at) || !memory.has(at + 4 * count - 4)) return false;
+    for (let i = 0; i < count; i++) into[i] = memory.read32(at + 4 * i);
+    return true;
+  }
+}

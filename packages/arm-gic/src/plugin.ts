@@ -1,0 +1,156 @@
+import { CPU_INTERFACE, INTERRUPTS } from '@doorbell/irqchip';
+import { definePlugin, token, type PlatformNode, type Plugin } from '@doorbell/platform';
+import { GIC, GicDriver } from './driver/gic.js';
+import { ItsDriver } from './driver/its.js';
+import { V2mDriver } from './driver/v2m.js';
+import { Gicv3, type Gicv3Options } from './model/gicv3.js';
+import { Its, type ItsOptions } from './model/its.js';
+import { V2mFrame, type V2mOptions } from './model/v2m.js';
+import { GICD_SIZE, GICR_SIZE, ITS_SIZE, V2M_SIZE } from './spec/index.js';
+
+export const GICV3_COMPATIBLE = 'arm,gic-v3';
+export const ITS_COMPATIBLE = 'arm,gic-v3-its';
+export const V2M_COMPATIBLE = 'arm,gic-v2m-frame';
+
+/** The GIC as other hardware sees it: input lines and redistributors. */
+const WIRES = token<Gicv3>('hardware:gic-wires');
+
+/** Where QEMU's virt machine has them. */
+export interface Gicv3NodeOptions extends Gicv3Options {
+  readonly name?: string;
+  /** Default 0x0800_0000. */
+  readonly distributor?: number;
+  /** Default 0x080a_0000, 128 KiB per CPU. */
+  readonly redistributors?: number;
+}
+export interface ItsNodeOptions extends ItsOptions {
+  readonly name?: string;
+  /** Default 0x0808_0000. */
+  readonly base?: number;
+}
+export interface V2mNodeOptions extends V2mOptions {
+  readonly name?: string;
+  /** Default 0x0802_0000. */
+  readonly base?: number;
+}
+
+export const gicv3Node = ({
+  name = 'gic0',
+  distributor,
+  redistributors,
+  ...options
+}: Gicv3NodeOptions = {}): PlatformNode => ({
+  name,
+  compatible: GICV3_COMPATIBLE,
+  reg: [
+    { base: distributor ?? 0x0800_0000, size: GICD_SIZE },
+    { base: redistributors ?? 0x080a_0000, size: GICR_SIZE * (options.cpus ?? 1) },
+  ],
+  options: { ...options },
+});
+export const itsNode = ({ name = 'its0', base = 0x0808_0000, ...options }: ItsNodeOptions = {}): PlatformNode => ({
+  name,
+  compatible: ITS_COMPATIBLE,
+  reg: [{ base, size: ITS_SIZE }],
+  options: { ...options },
+});
+export const v2mNode = ({ name = 'v2m0', base = 0x0802_0000, ...options }: V2mNodeOptions = {}): PlatformNode => ({
+  name,
+  compatible: V2M_COMPATIBLE,
+  reg: [{ base, size: V2M_SIZE }],
+  options: { ...options },
+});
+
+/** Takes nodes `arm,gic-v3`; brings one unless told otherwise. Options of a node: `Gicv3Options`. */
+export function gicv3(options: Gicv3NodeOptions | null = {}): Plugin {
+  return definePlugin(
+    'arm-gicv3',
+    {
+      compatible: [GICV3_COMPATIBLE],
+      model: {
+        provides: [WIRES, CPU_INTERFACE],
+        create: (ctx) => {
+          const gic = new Gicv3(ctx.node.name, bases(ctx.node), ctx.host, ctx.node.options ?? {});
+          ctx.provide(WIRES, gic);
+          ctx.provide(CPU_INTERFACE, gic);
+          return gic;
+        },
+      },
+      driver: {
+        provides: [GIC],
+        create: (ctx) => {
+          const driver = new GicDriver(ctx.host, bases(ctx.node), ctx.node.name);
+          ctx.provide(GIC, driver);
+          return driver;
+        },
+      },
+    },
+    options ? [gicv3Node(options)] : [],
+  );
+}
+
+/** Takes nodes `arm,gic-v3-its`; brings one unless told otherwise. Options of a node: `ItsOptions`. */
+export function its(options: ItsNodeOptions | null = {}): Plugin {
+  return definePlugin(
+    'arm-gicv3-its',
+    {
+      compatible: [ITS_COMPATIBLE],
+      model: {
+        needs: [WIRES],
+        create: (ctx) =>
+          new Its(ctx.node.name, ctx.node.reg![0]!.base, ctx.host, ctx.resolve(WIRES), ctx.node.options ?? {}),
+      },
+      driver: {
+        needs: [GIC],
+        create: (ctx) => {
+          const interrupts = ctx.service(INTERRUPTS);
+          const { name, reg } = ctx.node;
+          const driver = new ItsDriver({
+            name,
+            base: reg![0]!.base,
+            host: ctx.host,
+            gic: ctx.resolve(GIC),
+            interrupts,
+          });
+          interrupts.addRoot(name, driver);
+          return driver;
+        },
+      },
+    },
+    options ? [itsNode(options)] : [],
+  );
+}
+
+/** Takes nodes `arm,gic-v2m-frame`; brings one unless told otherwise. Options of a node: `V2mOptions`. */
+export function gicv2m(options: V2mNodeOptions | null = {}): Plugin {
+  return definePlugin(
+    'arm-gicv2m',
+    {
+      compatible: [V2M_COMPATIBLE],
+      model: {
+        needs: [WIRES],
+        create: (ctx) =>
+          new V2mFrame(ctx.node.name, ctx.node.reg![0]!.base, ctx.host, ctx.resolve(WIRES), ctx.node.options ?? {}),
+      },
+      driver: {
+        needs: [GIC],
+        create: (ctx) => {
+          const interrupts = ctx.service(INTERRUPTS);
+          const { name, reg } = ctx.node;
+          const driver = new V2mDriver({
+            name,
+            base: reg![0]!.base,
+            host: ctx.host,
+            gic: ctx.resolve(GIC),
+            interrupts,
+          });
+          interrupts.addRoot(name, driver);
+          return driver;
+        },
+      },
+    },
+    options ? [v2mNode(options)] : [],
+  );
+}
+
+const bases = (node: PlatformNode) => ({ distributor: node.reg![0]!.base, redistributors: node.reg![1]!.base });
