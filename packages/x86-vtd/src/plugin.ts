@@ -1,8 +1,8 @@
 import { definePlugin, token, type PlatformNode, type Plugin } from '@doorbell/platform';
 import { INTERRUPT_MESSAGES, type InterruptMessages } from '@doorbell/x86-apic/spec';
 import { createDriver } from './driver/driver.js';
-import { DRIVER_OPTIONS, type DriverOptions } from './driver/options.js';
-import { checkOptions, configOf, type VtdOptions } from './model/options.js';
+import { DRIVER_MUTANTS, DRIVER_OPTIONS, type DriverMutant, type DriverOptions } from './driver/options.js';
+import { checkOptions, configOf, MODEL_MUTANTS, type ModelMutant, type VtdOptions } from './model/options.js';
 import { VtdUnit } from './model/unit.js';
 
 export const VTD_COMPATIBLE = 'intel,vtd';
@@ -10,8 +10,14 @@ export const VTD_COMPATIBLE = 'intel,vtd';
 /** Where interrupt messages end, on the hardware side. */
 const MESSAGES = token<InterruptMessages>(INTERRUPT_MESSAGES);
 
+/** Mistakes that can be put in on purpose. */
+export type VtdMutant = ModelMutant | DriverMutant;
+export const VTD_MUTANTS: readonly VtdMutant[] = [...MODEL_MUTANTS, ...DRIVER_MUTANTS];
+
 /** A unit as a node: where it is, what it can do, what its driver is told. */
-export interface VtdNode extends VtdOptions, DriverOptions {
+export interface VtdNode extends Omit<VtdOptions, 'mutant'>, Omit<DriverOptions, 'mutant'> {
+  /** A mistake put in on purpose, in the model or in the driver, for showing that tests notice it. */
+  readonly mutant?: VtdMutant;
   /** Default `dmar0`. */
   readonly name?: string;
   /** Default 0xfed90000. */
@@ -28,7 +34,7 @@ export function vtd(...units: readonly VtdNode[]): Plugin {
     'x86-vtd',
     {
       compatible: [VTD_COMPATIBLE],
-      check: (node) => checkOptions(node.name, node.options ?? {}, DRIVER_OPTIONS),
+      check: (node) => checkOptions(node.name, node.options ?? {}, DRIVER_OPTIONS, VTD_MUTANTS),
       model: {
         wants: [MESSAGES],
         create: (ctx) =>

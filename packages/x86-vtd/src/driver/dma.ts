@@ -119,7 +119,7 @@ export class VtdDma implements IommuUnit {
 
   flush(table: DomainTable, iova: number, size: number): void {
     const did = this.didOfTable.get(table);
-    if (did === undefined) return;
+    if (did === undefined || this.options.mutant === 'forget-unmap-flush') return;
     const am = this.unit.pageSelective ? coveringMask(iova, size) : 64;
     if (am <= this.unit.maxAddressMask) {
       const span = 4096 * 2 ** am;
@@ -199,6 +199,7 @@ export class VtdDma implements IommuUnit {
 
   /** Puts a stream's entry back after a refusal. Whatever may have been cached meanwhile is dropped; a refusal here changes nothing more. */
   private undo(stream: number, before: ContextWords, made: boolean): void {
+    if (this.options.mutant === 'no-compensation') return;
     this.contexts.clear(stream);
     if (made) this.contexts.remove(stream);
     else if (isPresent(before)) this.contexts.write(stream, before);

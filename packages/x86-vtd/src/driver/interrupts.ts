@@ -189,6 +189,7 @@ export class VtdInterrupts implements ChainLevel {
 
   /** Runs of consecutive indices become as few commands as alignment allows. */
   private forget(indices: readonly number[]): void {
+    if (this.options.mutant === 'forget-entry-flush') return;
     const sorted = [...indices].sort((a, b) => a - b);
     for (let i = 0; i < sorted.length; ) {
       const first = sorted[i]!;
@@ -216,7 +217,7 @@ export class VtdInterrupts implements ChainLevel {
     setLong(w, 0, IRTE.DST, 0, this.extended ? target.destination : target.destination << 8);
     setAt(w, 0, IRTE.SVT, source.svt);
     setAt(w, 0, IRTE.SQ, source.sq);
-    setAt(w, 0, IRTE.SID, source.sid);
+    setAt(w, 0, IRTE.SID, this.options.mutant === 'wrong-sid' ? source.sid ^ 8 : source.sid);
     return w;
   }
 

@@ -21,9 +21,21 @@ export interface DriverOptions {
   readonly verifySource?: boolean;
   /** 32-bit destinations where the unit has EIM. Default: true. */
   readonly x2apic?: boolean;
+  /** A mistake put in on purpose, for showing that tests notice it. */
+  readonly mutant?: DriverMutant | undefined;
   /** Entries of the interrupt remapping table: a power of two, 2 to 65536. Default 65536. */
   readonly interruptEntries?: number;
 }
 
 /** Options that only the driver reads: the model ignores them. */
 export const DRIVER_OPTIONS = ['reserved', 'remapInterrupts', 'verifySource', 'x2apic', 'interruptEntries'] as const;
+
+/** `forget-unmap-flush`: unmap invalidates nothing. `forget-entry-flush`: changed IRTEs stay cached. `wrong-sid`: entries name another device.
+ * `no-compensation`: a refused attach leaves the new entry. */
+export type DriverMutant = 'forget-unmap-flush' | 'forget-entry-flush' | 'wrong-sid' | 'no-compensation';
+export const DRIVER_MUTANTS: readonly DriverMutant[] = [
+  'forget-unmap-flush',
+  'forget-entry-flush',
+  'wrong-sid',
+  'no-compensation',
+];

@@ -49,6 +49,8 @@ export class DmaRemapper {
   /** First `hi` beyond MGAW. */
   private readonly inputLimit: number;
   private readonly cm: boolean;
+  /** Rights that a mutant does not look at. */
+  private readonly blindTo: number;
 
   constructor(
     private readonly name: string,
@@ -65,6 +67,7 @@ export class DmaRemapper {
     this.widths = config.awBits === 39 ? 0b0010 : config.awBits === 48 ? 0b0110 : 0b1110;
     this.inputLimit = 2 ** (config.awBits - 32);
     this.cm = config.cachingMode;
+    this.blindTo = config.mutant === 'no-write-check' ? WRITE : 0;
   }
 
   /** A request outside the interrupt range. */
@@ -76,12 +79,13 @@ export class DmaRemapper {
       this.contexts.state[sid] === Cached.entry &&
       this.contexts.type[sid] !== TranslationType.passThrough &&
       request.kind === UNTRANSLATED &&
+      request.pasid < 0 &&
       hi < this.inputLimit
     ) {
       const slot = this.iotlb.find(this.contexts.did[sid]!, hi, lo);
       if (slot >= 0) {
         const rights = this.iotlb.permissions(slot);
-        const need = request.access & RW;
+        const need = request.access & RW & ~this.blindTo;
         if ((rights & need) === need && request.size !== 0) {
           const level = this.iotlb.level(slot);
           out.permissions = rights;
@@ -116,6 +120,7 @@ export class DmaRemapper {
   private slow(request: Request, out: Outcome): Verdict {
     const sid = request.stream;
     if (this.mode !== 0) return this.fault(FaultReason.badRootTableAddress, request, 0, out);
+    if (request.pasid >= 0) return this.fault(FaultReason.pasidInLegacyMode, request, 0, out);
     let state = this.contexts.state[sid]!;
     if (state === Cached.nothing) {
       const reason = this.fetchContext(sid);
@@ -214,7 +219,7 @@ export class DmaRemapper {
     const check =
       request.kind === TRANSLATION_REQUEST || (request.size === 0 && this.config.zeroLengthReads && need === READ)
         ? 0
-        : need;
+        : need & ~this.blindTo;
     const cached = this.iotlb.find(did, hi, lo);
     if (cached >= 0) return this.fromCache(cached, check, request, fpd, out);
 

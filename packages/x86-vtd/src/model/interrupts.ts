@@ -12,6 +12,7 @@ import {
 } from '../spec/index.js';
 import type { FaultRecorder } from './faults.js';
 import { TableReader } from './memory.js';
+import type { VtdConfig } from './options.js';
 
 const Slot = { empty: 0, present: 1, absent: 2 } as const;
 
@@ -33,7 +34,7 @@ export class InterruptRemapper {
   constructor(
     private readonly name: string,
     private readonly host: HardwareHost,
-    private readonly cachingMode: boolean,
+    private readonly config: VtdConfig,
     private readonly faults: FaultRecorder,
     private readonly apic: InterruptMessages | undefined,
   ) {
@@ -90,7 +91,9 @@ export class InterruptRemapper {
       );
     if (shv && data >>> 16) return this.block(FaultReason.requestReserved, request, 0, 0, out);
     const index = handleOf(lo) + (shv ? data & 0xffff : 0);
-    if (index >= this.entries) return this.block(FaultReason.indexBeyondTable, request, index, 0, out);
+    // Also where the entry would lie above HAW.
+    if (index >= this.entries || this.table + index * 16 >= 2 ** this.config.hostAddressWidth)
+      return this.block(FaultReason.indexBeyondTable, request, index, 0, out);
 
     const at = index * 4;
     if (this.state[index] !== Slot.present) {
@@ -100,7 +103,7 @@ export class InterruptRemapper {
     const w0 = this.cache[at]!;
     const w1 = this.cache[at + 1]!;
     const w2 = this.cache[at + 2]!;
-    if (!sourceAllowed(w2, request.stream)) {
+    if (!sourceAllowed(w2, request.stream) && this.config.mutant !== 'no-source-check') {
       if (trace)
         this.step(
           `IRTE ${index}`,
@@ -183,7 +186,7 @@ export class InterruptRemapper {
         reason === 0 ? 'present' : reason === FaultReason.irteNotPresent ? 'P = 0' : 'reserved bits are set, or IM = 1';
       this.step(`IRTE ${index}`, address, Array.from(w), decode(IRTE, w), why);
     }
-    if (reason === 0 || (reason === FaultReason.irteNotPresent && this.cachingMode)) {
+    if (reason === 0 || (reason === FaultReason.irteNotPresent && this.config.cachingMode)) {
       this.cache.set(w, at);
       this.state[index] = reason === 0 ? Slot.present : Slot.absent;
     }

@@ -38,10 +38,17 @@ export interface VtdOptions {
   readonly collapseFaults?: boolean;
   /** Invalid requests to 0xFEEx_xxxx are recorded as 0x29 (newer revisions) or only aborted. */
   readonly recordInterruptRange?: boolean;
+  /** A mistake put in on purpose, for showing that tests notice it. */
+  readonly mutant?: ModelMutant | 'none';
   /** Byte offsets of FRCD0 and IVA, multiples of 16. */
   readonly faultOffset?: number;
   readonly iotlbOffset?: number;
 }
+
+/** `no-source-check`: every requester may use every IRTE. `deaf-iotlb`: IOTLB invalidations
+ * complete and do nothing. `no-write-check`: writes pass where reads may. */
+export type ModelMutant = 'no-source-check' | 'deaf-iotlb' | 'no-write-check';
+export const MODEL_MUTANTS: readonly ModelMutant[] = ['no-source-check', 'deaf-iotlb', 'no-write-check'];
 
 export type VtdConfig = Required<VtdOptions>;
 
@@ -64,6 +71,7 @@ export const Q35: VtdConfig = {
   faultRecords: 1,
   collapseFaults: true,
   recordInterruptRange: true,
+  mutant: 'none',
   faultOffset: 0x220,
   iotlbOffset: 0xf0,
 };
@@ -73,11 +81,12 @@ export const configOf = (options: VtdOptions = {}): VtdConfig => {
   return { ...Q35, hostAddressWidth: Math.min(awBits, 52), ...options };
 };
 
-/** What is wrong with a set of options; `others` are not the model's, but known. Errors: `BAD_OPTION`, `NOT_MODELLED`. */
+/** What is wrong with a set of options; `others` and `mutants` are known elsewhere. Errors: `BAD_OPTION`, `NOT_MODELLED`. */
 export function checkOptions(
   node: string,
   options: Readonly<Record<string, unknown>>,
   others: readonly string[] = [],
+  mutants: readonly string[] = MODEL_MUTANTS,
 ): DoorbellError[] {
   const problems: DoorbellError[] = [];
   const bad = (option: string, why: string, code = 'BAD_OPTION') =>
@@ -103,6 +112,8 @@ export function checkOptions(
     if (!(c[option] >= 0xc0 && c[option] < 0x3ff0 && c[option] % 16 === 0))
       bad(option, 'is a multiple of 16 from 0xc0 on');
   }
+  if (options['mutant'] !== undefined && !mutants.includes(String(options['mutant'])))
+    bad('mutant', `is one of ${mutants.join(', ')}`);
   if (c.interruptRemapping && !c.queuedInvalidation) bad('interruptRemapping', 'needs queued invalidation');
   if (c.extendedInterruptMode && !c.interruptRemapping) bad('extendedInterruptMode', 'needs interrupt remapping');
   return problems;

@@ -37,6 +37,8 @@ export class InvalidationQueue {
   private busy = false;
   /** Set while `pump` waits for a lane that may run its work at once. */
   private pumping = false;
+  /** Commands until one is refused whatever it says; 0: none is. */
+  private refuseIn = 0;
   /** Work of an earlier life (before a reset or a restore) is void. */
   private epoch = 0;
 
@@ -66,8 +68,19 @@ export class InvalidationQueue {
     if (on) this.pump();
   }
 
+  /**
+   * For tests: the k-th descriptor from now on (1: the next) is refused as one of an unknown type, whatever it says. 0 takes it back.
+   * Returns how many were left of the last request: 0 once it has happened.
+   */
+  refuseCommand(k: number): number {
+    const left = this.refuseIn;
+    this.refuseIn = k;
+    return left;
+  }
+
   reset(): void {
     this.epoch++;
+    this.refuseIn = 0;
     this.enabled = this.busy = false;
   }
 
@@ -119,6 +132,7 @@ export class InvalidationQueue {
   }
 
   private execute(w: Uint32Array, at: number): number {
+    if (this.refuseIn > 0 && --this.refuseIn === 0) return this.step('refused', null, w, at, QueueError.invalidType);
     // Bits 11:9 extend the type; every type of this mode has them zero.
     if (w[0]! & 0xe00 && (w[0]! & 15) !== DescriptorType.wait)
       return this.step('unknown', null, w, at, QueueError.invalidType);
@@ -176,6 +190,7 @@ export class InvalidationQueue {
   /** Also the IOTLB register's work. Returns the granularity that was really done. */
   invalidateIotlb(granularity: number, did: number, hi: number, lo: number, am: number): number {
     const done = granularity === Granularity.page && !this.config.pageSelective ? Granularity.domain : granularity;
+    if (this.config.mutant === 'deaf-iotlb') return done;
     if (done === Granularity.global) this.dma.iotlb.clear();
     else if (done === Granularity.domain) this.dma.iotlb.invalidateDomain(did);
     else this.dma.iotlb.invalidatePages(did, hi, lo, am);

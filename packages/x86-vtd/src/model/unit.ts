@@ -62,7 +62,7 @@ export class VtdUnit implements Model, TranslationUnit {
     const messages = new MessagePort(host, apic);
     this.faults = new FaultRecorder(name, r, host, config, messages, () => this.queue.pump());
     this.dma = new DmaRemapper(name, host, config, this.faults);
-    this.interrupts = new InterruptRemapper(name, host, config.cachingMode, this.faults, apic);
+    this.interrupts = new InterruptRemapper(name, host, config, this.faults, apic);
     this.queue = new InvalidationQueue(name, r, host, config, this.dma, this.interrupts, this.faults, messages);
     this.protectedMemory = new ProtectedMemory(r, host, config);
     this.commands = new GlobalCommand(name, r, host, config, this.dma, this.interrupts, this.queue);
@@ -82,6 +82,11 @@ export class VtdUnit implements Model, TranslationUnit {
   /** True: the message left the unit. */
   interrupt(request: Request, out: Outcome): boolean {
     return this.interrupts.request(request, out);
+  }
+
+  /** For tests: refuses the k-th queued command from now on. See `InvalidationQueue.refuseCommand`. */
+  refuseCommand(k: number): number {
+    return this.queue.refuseCommand(k);
   }
 
   reset(): void {

@@ -23,6 +23,7 @@ export const FaultReason = {
   irteSourceId: 0x26,
   invalidInterruptRequest: 0x29,
   badRootTableAddress: 0x30,
+  pasidInLegacyMode: 0x31,
 } as const;
 
 /** Names that `explain` prints, by reason. */
@@ -50,6 +51,7 @@ export const FAULT_NAMES: readonly string[] = names({
   0x26: 'IRTE_SOURCE_ID',
   0x29: 'INVALID_INTERRUPT_REQUEST',
   0x30: 'BAD_ROOT_TABLE_ADDRESS',
+  0x31: 'PASID_REQUEST_IN_LEGACY_MODE',
 });
 
 /** Which reasons FPD of the context entry (0x2–0x7, 0xb–0xe) or of the IRTE (0x22, 0x24, 0x26) keeps out of the records. */
