@@ -12,7 +12,6 @@ const demoIommu = definePlugin(
     model: {
       create: ({ host, node }) => ({
         name: node.name,
-        regions: [],
         translate(request: Request, out: Outcome): Verdict {
           const at = TABLE + 4 * (request.lo >>> 12);
           const entry = request.hi === 0 && request.lo < 0x40_0000 ? host.memoryModel.read32(at) : 0;
@@ -50,7 +49,8 @@ platform.memory.write32(TABLE + 4 * 5, 0x20_0001); // IOVA page 5 → physical 0
 for (const iova of [0x5010, 0x6010]) {
   const { result, steps } = platform.trace.record(() => platform.fabric().write32(0x20, 0, iova, 0xcafe));
   console.log(`\n00:04.0 writes 0xcafe to IOVA ${hex(iova)}`);
-  for (const s of steps) console.log(`  ${s.by}: ${s.what} at ${hex(s.at ?? 0)} = ${s.decoded}, ${s.why}`);
+  for (const s of steps)
+    console.log(`  ${s.by}: ${s.what}${s.at === null ? '' : ` at ${hex(s.at)}`}: ${s.decoded}; ${s.why}`);
   console.log(
     result === Verdict.translated ? `  memory 0x200010 = ${hex(platform.memory.read32(0x20_0010))}` : '  fault',
   );

@@ -3,7 +3,7 @@ import type { DoorbellError } from './errors.js';
 import type { PlatformNode } from './node.js';
 import type { Clock } from './clock.js';
 import type { Diagnostics } from './diagnostics.js';
-import type { PcieFabric } from './fabric.js';
+import type { PcieFabric, TranslationUnit } from './fabric.js';
 import type { PlatformHooks } from './hooks.js';
 import type { PhysicalMemory } from './memory.js';
 import type { SystemBus } from './bus.js';
@@ -18,16 +18,16 @@ export interface Stateful {
   dispose?(): void;
 }
 
-/** The hardware half of a block. */
-export interface Model extends Stateful {
+/** The hardware half of a block. An IOMMU's is a `TranslationUnit` too. */
+export interface Model extends Stateful, Partial<TranslationUnit> {
   readonly regions?: readonly MmioRegion[];
   readonly ports?: readonly PortRegion[];
   /** Everything as after power-on. */
   reset?(): void;
 }
 
-/** The software half of a block: whatever it provides through tokens. */
-export type Driver = Stateful;
+/** The software half of a block: whatever it provides through tokens. (`object`: it need not have any of `Stateful`.) */
+export type Driver = Stateful & object;
 
 /** What software in general may use: the machine's ports, the description of the nodes, the hooks. */
 export interface SoftwareHost extends Machine {

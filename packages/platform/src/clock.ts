@@ -1,4 +1,4 @@
-import { HardwareTimeout } from './errors.js';
+import { DoorbellError, HardwareTimeout } from './errors.js';
 
 /** When hardware finishes what it was told to do: a delay in ticks for the next piece of work. */
 export interface CompletionPolicy {
@@ -10,8 +10,12 @@ export interface CompletionPolicy {
 /** Everything completes before the access that started it returns. */
 export const immediate = (): CompletionPolicy => ({ name: 'immediate', delays: () => () => 0 });
 
-/** Everything completes `ticks` ticks later. */
-export const after = (ticks: number): CompletionPolicy => ({ name: `after(${ticks})`, delays: () => () => ticks });
+/** Everything completes `ticks` ticks later. Errors: `BAD_DELAY`. */
+export function after(ticks: number): CompletionPolicy {
+  if (!Number.isSafeInteger(ticks) || ticks < 0)
+    throw new DoorbellError('BAD_DELAY', `after(${ticks}) is no delay`, 'give a whole number of ticks', { ticks });
+  return { name: `after(${ticks})`, delays: () => () => ticks };
+}
 
 /** Delays of 0 to 7 ticks from a seeded generator (xorshift32): the same seed gives the same run. */
 export const seeded = (seed: number): CompletionPolicy => ({
@@ -84,11 +88,16 @@ export class Clock {
     return { now: this.now, drawn: this.drawn };
   }
 
-  /** Puts time and the policy's delays back; work under way is dropped. */
-  restore(state: ClockState): void {
-    this.now = state.now;
+  /** Forgets what is under way. */
+  drop(): void {
     this.pending = [];
     this.epoch++;
+  }
+
+  /** Puts time and the policy's delays back; work under way is dropped. */
+  restore(state: ClockState): void {
+    this.drop();
+    this.now = state.now;
     this.delay = this.policy.delays();
     for (this.drawn = 0; this.drawn < state.drawn; this.drawn++) this.delay();
   }

@@ -46,11 +46,13 @@ export function describe(platform: Platform, built: Built): Description {
     ...memory.map((m) => `├─ RAM ${m.first}–${m.last}`),
     ...nodes.map((n, i) => {
       const where = n.ranges.map((r) => ` ${r.first}–${r.last}`).join('');
-      return `${i === nodes.length - 1 ? '└' : '├'}─ ${n.name} (${n.compatible})${where} [${n.halves.join(' + ')}]`;
+      return `${i === nodes.length - 1 ? '└' : '├'}─ ${n.name} (${n.compatible})${where}${n.halves.length ? ` [${n.halves.join(' + ')}]` : ''}`;
     }),
   ];
   const provider = new Map(nodes.flatMap((n) => n.provides.map((p) => [p, n.name] as const)));
-  const id = (s: string) => s.replace(/\W/g, '_');
+  // Numbered: names may hold anything, and some words mean something to Mermaid.
+  const ids = new Map(nodes.map((n, i) => [n.name, `n${i}`]));
+  const id = (name: string) => ids.get(name)!;
   const mermaid = [
     'graph LR',
     ...nodes.map((n) => `  ${id(n.name)}["${n.name}<br/>${n.compatible}"]`),
@@ -58,6 +60,11 @@ export function describe(platform: Platform, built: Built): Description {
       n.needs
         .filter((t) => provider.has(t) && provider.get(t) !== n.name)
         .map((t) => `  ${id(n.name)} -->|${t}| ${id(provider.get(t)!)}`),
+    ),
+    ...built.blocks.flatMap(({ node }) =>
+      (['iommuMap', 'msiMap'] as const).flatMap((map) =>
+        [...new Set((node[map] ?? []).map((e) => e.to))].map((to) => `  ${id(node.name)} -.->|${map}| ${id(to)}`),
+      ),
     ),
   ].join('\n');
   return { text: lines.join('\n'), json: { name: platform.name, memory, nodes }, mermaid };

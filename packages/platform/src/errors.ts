@@ -4,7 +4,7 @@ export type ErrorDetails = Readonly<Record<string, unknown>>;
 /**
  * The caller is wrong or a resource ran out. Never used for what hardware would do: a modelled fault is data.
  *
- * `code` is stable and documented in docs/errors.md; `remedy` says what to do about it.
+ * `code` is stable and stands in the README of the package that throws it; `remedy` says what to do about it.
  */
 export class DoorbellError extends Error {
   readonly code: string;
@@ -50,3 +50,16 @@ export class CompositionError extends DoorbellError {
     this.problems = problems;
   }
 }
+
+/** `PLUGIN_FAILED`: somebody's code threw. `who` and `what` are for the sentence, `cause` is what it threw. */
+export const pluginFailed = (who: string, what: string, cause: unknown, plugin: string | undefined): DoorbellError =>
+  new DoorbellError(
+    'PLUGIN_FAILED',
+    `${who} failed in ${what}: ${cause instanceof Error ? cause.message : String(cause)}`,
+    'mend the plugin',
+    { plugin, who, what, causeCode: cause instanceof DoorbellError ? cause.code : undefined },
+    { cause },
+  );
+
+export const isPluginFailure = (error: unknown): error is DoorbellError =>
+  error instanceof DoorbellError && error.code === 'PLUGIN_FAILED';

@@ -1,6 +1,8 @@
 import type { SystemBus } from './bus.js';
-import { join64 } from './address.js';
+import { hex, hex64, join64 } from './address.js';
+import { showBdf } from './device.js';
 import { DoorbellError } from './errors.js';
+import { Trace } from './trace.js';
 
 /** Rights and kinds of access, as bits. */
 export const READ = 1;
@@ -117,6 +119,7 @@ export class PcieFabric {
   constructor(
     readonly segment: number,
     private readonly bus: SystemBus,
+    private readonly trace = new Trace(),
   ) {}
 
   /** Sends requester ids [first, first + count) to `unit`, which knows them from `stream` on. Later claims win (a scope beats include-all if claimed after). */
@@ -168,9 +171,13 @@ export class PcieFabric {
     q.kind = kind;
     q.pasid = pasid;
     q.data = value;
+    if (this.trace.on) this.tellRoute(q);
     const verdict = this.translate(q, out);
     if (verdict === Verdict.interrupt) this.landed = this.units[requester]?.interrupt?.(q, out) ?? false;
-    else this.landed = verdict !== Verdict.fault && this.bus.deviceWrite(out.pa, 4, value, this.deviceIds[requester]!);
+    else {
+      this.landed = verdict !== Verdict.fault && this.bus.deviceWrite(out.pa, 4, value, this.deviceIds[requester]!);
+      if (this.trace.on && verdict !== Verdict.fault) this.tellArrival(q, out.pa, this.landed);
+    }
     return verdict;
   }
 
@@ -212,20 +219,52 @@ export class PcieFabric {
         n === 4 && access === WRITE
           ? (bytes[done]! | (bytes[done + 1]! << 8) | (bytes[done + 2]! << 16) | (bytes[done + 3]! << 24)) >>> 0
           : 0;
+      if (this.trace.on) this.tellRoute(q);
       verdict = this.translate(q, out);
       if (verdict === Verdict.fault) {
         if (access === READ) bytes.fill(0xff, done);
         this.landed = false;
         return verdict;
       }
-      const took =
-        verdict === Verdict.interrupt
-          ? (this.units[requester]?.interrupt?.(q, out) ?? false)
-          : this.perform(out.pa, bytes, done, n, access, this.deviceIds[requester]!);
-      if (!took) this.landed = false;
+      if (verdict === Verdict.interrupt) {
+        // Nothing answers a read of the interrupt range.
+        if (access === READ) bytes.fill(0xff, done, done + n);
+        if (access === READ || !this.units[requester]?.interrupt?.(q, out)) this.landed = false;
+      } else {
+        const all = this.perform(out.pa, bytes, done, n, access, this.deviceIds[requester]!);
+        if (!all) this.landed = false;
+        if (this.trace.on) this.tellArrival(q, out.pa, all);
+      }
       done += n;
     }
     return verdict;
+  }
+
+  private tellRoute(q: Request): void {
+    const unit = this.units[q.requester];
+    const { requester, pasid } = q;
+    this.trace.step({
+      by: `host bridge of segment ${this.segment}`,
+      what: 'route',
+      at: null,
+      words: [],
+      decoded: `${showBdf(requester, this.segment)} ${verb(q)} ${q.size} bytes at ${hex64(q.hi, q.lo)}${pasid < 0 ? '' : `, PASID ${pasid}`}`,
+      why: unit
+        ? `${unit.name} claims it and sees stream ${hex(this.streams[requester]!)}`
+        : 'no unit claims it: it goes straight to the bus',
+    });
+  }
+
+  private tellArrival(q: Request, pa: number, landed: boolean): void {
+    const region = this.bus.regionAt(pa)?.name;
+    this.trace.step({
+      by: 'system bus',
+      what: region ?? (this.bus.memory.has(pa) ? 'RAM' : 'nothing'),
+      at: pa,
+      words: q.access & WRITE && q.size === 4 ? [q.data] : [],
+      decoded: `${verb(q)} ${q.size} bytes`,
+      why: landed ? `DeviceID ${hex(this.deviceIds[q.requester]!)} travels beside it` : 'not all of it was taken',
+    });
   }
 
   /** RAM takes bytes in one go; registers see naturally aligned accesses of at most 4 bytes. False: a part went nowhere. */
@@ -254,6 +293,8 @@ export class PcieFabric {
     return all;
   }
 }
+
+const verb = (q: Request): string => (q.access & WRITE ? 'writes' : 'reads');
 
 const badRequester = (requester: number): DoorbellError =>
   new DoorbellError('BAD_REQUESTER', `${requester} is no requester id`, 'bus, device and function make 16 bits', {

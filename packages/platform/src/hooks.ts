@@ -1,6 +1,7 @@
 import { SyncBailHook, SyncHook } from 'tapable';
 import type { BlockDefinition } from './block.js';
 import type { Device } from './device.js';
+import { isPluginFailure, pluginFailed } from './errors.js';
 import type { PlatformNode } from './node.js';
 
 /** An interrupt that reached a CPU interface, in the controller's own words (CONTRACTS: `interrupt`). */
@@ -52,5 +53,33 @@ export const createHooks = (): PlatformHooks => {
     refused: new SyncHook(['refusal']),
     fault: new SyncHook(['fault']),
   };
+  for (const [name, hook] of Object.entries(hooks) as [string, Interceptable][]) {
+    hook.intercept({ register: (tap) => ({ ...tap, fn: guarded(tap, name) }) });
+    // tapable counts interceptors as users; this one is nobody who listens.
+    hook.isUsed = () => hook.taps.length > 0 || hook.interceptors.length > 1;
+  }
   return Object.freeze(hooks);
 };
+
+/** The part of a tap that its guard needs; tapable's own type says `Function`. */
+interface AnyTap {
+  readonly name: string;
+  readonly fn: (...args: unknown[]) => unknown;
+}
+interface Interceptable {
+  readonly taps: readonly unknown[];
+  readonly interceptors: readonly unknown[];
+  isUsed: () => boolean;
+  intercept(interceptor: { register: (tap: AnyTap) => AnyTap }): void;
+}
+
+/** What a tap throws comes out as `PLUGIN_FAILED` with the tap's name. The innermost tap is the one to blame. */
+const guarded =
+  (tap: AnyTap, hook: string) =>
+  (...args: unknown[]): unknown => {
+    try {
+      return tap.fn(...args);
+    } catch (cause) {
+      throw isPluginFailure(cause) ? cause : pluginFailed(`plugin ${tap.name}`, `hook ${hook}`, cause, tap.name);
+    }
+  };

@@ -21,7 +21,8 @@ export interface MemoryBank {
 }
 
 const SLOTS = 512;
-const NOWHERE = 2 ** 60;
+/** No offset from here is one inside a chunk. */
+const NOWHERE = Infinity;
 
 /** Where an untouched chunk reads from: shared, never written. */
 const ZERO = new Uint32Array(WORDS);
@@ -69,14 +70,14 @@ export class PhysicalMemory implements MemoryPort {
 
   read32(address: number): number {
     let offset = address - this.lastBase;
-    if (offset < 0 || offset >= CHUNK) offset = this.select(address);
+    if (!(offset >= 0 && offset < CHUNK)) offset = this.select(address);
     if (offset & 3) throw unaligned(address, 4);
     return this.last[offset >>> 2]!;
   }
 
   write32(address: number, value: number): void {
     let offset = address - this.lastBase;
-    if (offset < 0 || offset >= CHUNK || this.last === ZERO) offset = this.selectForWrite(address);
+    if (!(offset >= 0 && offset < CHUNK) || this.last === ZERO) offset = this.selectForWrite(address);
     if (offset & 3) throw unaligned(address, 4);
     this.last[offset >>> 2] = value;
   }
@@ -178,7 +179,11 @@ export class PhysicalMemory implements MemoryPort {
     return [...this.chunks()].map(({ address, words }) => ({ address, words: words.slice() }));
   }
 
+  /** Puts all content back. Errors: `OUTSIDE_MEMORY` where the state has content and this memory no RAM; nothing changes then. */
   restore(state: MemoryState): void {
+    for (const { address } of state)
+      if (!this.extents.some((e) => address < e.base + e.size && address + CHUNK > e.base))
+        throw outside(address, CHUNK);
     this.directories.clear();
     this.forget();
     for (const { address, words } of state) {

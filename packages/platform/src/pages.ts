@@ -20,9 +20,11 @@ export class RangePageAllocator implements PageAllocator {
     this.extents = [{ base, size }];
   }
 
-  allocate(size: number, align = naturalAlignment(size)): number {
+  allocate(size: number, align = PAGE): number {
     const bytes = wholePages(size);
-    const boundary = Math.max(PAGE, align);
+    if (!Number.isInteger(Math.log2(align)))
+      throw new DoorbellError('BAD_ALIGNMENT', `${align} is no alignment`, 'use a power of two', { align });
+    const boundary = Math.max(naturalAlignment(size), align);
     for (let i = 0; i < this.extents.length; i++) {
       const e = this.extents[i]!;
       const base = Math.ceil(e.base / boundary) * boundary;

@@ -1,16 +1,17 @@
 import 'reflect-metadata';
+import { hex } from './address.js';
 import { SystemBus } from './bus.js';
-import { Clock, immediate, type CompletionPolicy } from './clock.js';
+import { Clock, immediate, type ClockState, type CompletionPolicy } from './clock.js';
 import type { Driver, HardwareHost, Model, Service, SoftwareHost } from './block.js';
 import { build, type Built } from './compose.js';
 import { describe, type Description } from './describe.js';
 import { Diagnostics } from './diagnostics.js';
-import { DoorbellError } from './errors.js';
+import { CompositionError, DoorbellError, isPluginFailure } from './errors.js';
 import { PcieFabric } from './fabric.js';
 import { createHooks, type PlatformHooks } from './hooks.js';
 import { PhysicalMemory, type MemoryBank, type MemoryState } from './memory.js';
 import type { PlatformNode } from './node.js';
-import { RangePageAllocator } from './pages.js';
+import { RangePageAllocator, type PagesState } from './pages.js';
 import type { Plugin } from './plugin.js';
 import type { CpuPort, Machine, MemoryPort, PageAllocator } from './ports.js';
 import type { Token } from './tokens.js';
@@ -28,13 +29,18 @@ export interface PlatformOptions {
   readonly machine?: Machine;
 }
 
-/** The whole state, structured-cloneable. Drivers that keep no restorable state are named in `leftOut`. */
+/** The whole state, structured-cloneable. Blocks and services that keep no restorable state are named in `leftOut`. */
 export interface PlatformState {
   readonly version: 1;
   readonly memory: MemoryState;
-  readonly now: number;
+  readonly pages: PagesState;
+  readonly clock: ClockState;
+  /** By node. */
   readonly models: Readonly<Record<string, unknown>>;
   readonly drivers: Readonly<Record<string, unknown>>;
+  /** By token. */
+  readonly hardwareServices: Readonly<Record<string, unknown>>;
+  readonly softwareServices: Readonly<Record<string, unknown>>;
   readonly leftOut: readonly string[];
 }
 
@@ -54,9 +60,10 @@ export class Platform implements Machine {
   private readonly options: PlatformOptions;
   private readonly plugins: Plugin[] = [];
   private readonly nodes: PlatformNode[] = [];
-  private readonly ownPages: PageAllocator;
+  private readonly ownPages: RangePageAllocator;
   private readonly fabrics = new Map<number, PcieFabric>();
   private built: Built | undefined;
+  private stage: 'open' | 'composed' | 'failed' | 'disposed' = 'open';
 
   constructor(options: PlatformOptions = {}) {
     this.options = options;
@@ -67,6 +74,14 @@ export class Platform implements Machine {
     this.clock = new Clock(options.completion ?? immediate());
     this.machine = options.machine;
     const pages = options.pages ?? defaultPages(banks);
+    if (options.pages && !this.memoryModel.contains(pages.base, pages.size)) {
+      throw new DoorbellError(
+        'OUTSIDE_MEMORY',
+        `the pages for drivers (${hex(pages.size)} bytes at ${hex(pages.base)}) are not RAM`,
+        'put them into a memory bank',
+        pages,
+      );
+    }
     this.ownPages = new RangePageAllocator(this.memoryModel, pages.base, pages.size);
   }
 
@@ -87,7 +102,7 @@ export class Platform implements Machine {
   /** The upstream side of a PCI segment. */
   fabric(segment = 0): PcieFabric {
     let fabric = this.fabrics.get(segment);
-    if (!fabric) this.fabrics.set(segment, (fabric = new PcieFabric(segment, this.bus)));
+    if (!fabric) this.fabrics.set(segment, (fabric = new PcieFabric(segment, this.bus, this.trace)));
     return fabric;
   }
 
@@ -105,11 +120,20 @@ export class Platform implements Machine {
     return this;
   }
 
-  /** Builds models and drivers. Errors: `CompositionError`; nothing stands then. */
+  /** Builds models and drivers, once. Errors: `CompositionError`; nothing stands then. */
   compose(): this {
     this.mustBeOpen('compose');
+    // Taps cannot be taken back: a platform that failed stays failed.
+    this.stage = 'failed';
     this.built = build(this, this.plugins, this.nodes);
-    this.hooks.composed.call();
+    try {
+      this.hooks.composed.call();
+    } catch (cause) {
+      this.dispose();
+      this.stage = 'failed';
+      throw isPluginFailure(cause) ? new CompositionError([cause]) : cause;
+    }
+    this.stage = 'composed';
     return this;
   }
 
@@ -165,52 +189,102 @@ export class Platform implements Machine {
 
   /** The whole state. Work under way completes first: closures cannot be saved. */
   snapshot(): PlatformState {
+    this.mustOwnHardware('snapshot');
+    const { blocks, hardware, software } = this.mustBeBuilt();
     this.settle();
     const models: Record<string, unknown> = {};
     const drivers: Record<string, unknown> = {};
     const leftOut: string[] = [];
-    for (const { node, model, driver } of this.mustBeBuilt().blocks) {
-      if (model?.snapshot) models[node.name] = structuredClone(model.snapshot());
+    for (const { node, model, driver } of blocks) {
+      if (model?.snapshot && model.restore) models[node.name] = structuredClone(model.snapshot());
       else if (model) leftOut.push(`${node.name} (model)`);
-      if (driver?.snapshot) drivers[node.name] = structuredClone(driver.snapshot());
+      if (driver?.snapshot && driver.restore) drivers[node.name] = structuredClone(driver.snapshot());
       else if (driver) leftOut.push(`${node.name} (driver)`);
     }
-    return { version: 1, memory: this.memoryModel.snapshot(), now: this.clock.now, models, drivers, leftOut };
+    return {
+      version: 1,
+      memory: this.memoryModel.snapshot(),
+      pages: this.ownPages.snapshot(),
+      clock: this.clock.snapshot(),
+      models,
+      drivers,
+      hardwareServices: hardware.snapshot('hardware', leftOut),
+      softwareServices: software.snapshot('software', leftOut),
+      leftOut,
+    };
   }
 
+  /**
+   * Puts a state back: hardware first, then software. Work under way is dropped; what the state does not name stays as it is.
+   * Errors: `STATE_MISMATCH` where it is another platform's.
+   */
   restore(state: PlatformState): void {
-    this.memoryModel.restore(state.memory);
-    this.clock.now = state.now;
-    for (const { node, model, driver } of this.mustBeBuilt().blocks) {
-      if (node.name in state.models) model?.restore?.(structuredClone(state.models[node.name]));
-      if (node.name in state.drivers) driver?.restore?.(structuredClone(state.drivers[node.name]));
+    this.mustOwnHardware('restore');
+    const { blocks, hardware, software } = this.mustBeBuilt();
+    const strangers = [...Object.keys(state.models), ...Object.keys(state.drivers)].filter(
+      (name) => !blocks.some((b) => b.node.name === name),
+    );
+    if (state.version !== 1 || strangers.length > 0) {
+      throw new DoorbellError(
+        'STATE_MISMATCH',
+        `the state is not one of ${this.name}: ${strangers.length ? `no node ${strangers.join(', ')}` : `version ${String(state.version)}`}`,
+        'restore it into a platform of the same plugins and nodes',
+        { strangers, version: state.version },
+      );
     }
+    this.memoryModel.restore(state.memory);
+    this.ownPages.restore(state.pages);
+    this.clock.restore(state.clock);
+    for (const { node, model } of blocks)
+      if (node.name in state.models) model?.restore?.(structuredClone(state.models[node.name]));
+    hardware.restore(state.hardwareServices);
+    for (const { node, driver } of blocks)
+      if (node.name in state.drivers) driver?.restore?.(structuredClone(state.drivers[node.name]));
+    software.restore(state.softwareServices);
   }
 
-  /** An independent platform of the same plugins and nodes in the same state. */
+  /**
+   * An independent platform of the same plugins and nodes in the same state. What was tapped from outside the plugins, and listeners
+   * of the trace, stay with the original.
+   */
   fork(): Platform {
+    const state = this.snapshot();
+    const built = this.mustBeBuilt();
     const copy = new Platform(this.options)
       .use(...this.plugins)
       .node(...this.nodes)
       .compose();
-    copy.restore(this.snapshot());
+    copy.mustBeBuilt().hardware.adopt(built.hardware);
+    copy.mustBeBuilt().software.adopt(built.software);
+    copy.restore(state);
     return copy;
   }
 
-  /** Ends drivers, then models, in reverse order, and their containers. */
+  /** Ends drivers, then models, in reverse order, and their containers; their registers leave the bus. Once is enough, twice is fine. */
   dispose(): void {
     const built = this.built;
     this.built = undefined;
+    this.stage = 'disposed';
+    this.clock.drop();
     built?.dispose();
   }
 
   private mustBeOpen(call: string): void {
-    if (this.built)
+    if (this.stage !== 'open')
       throw new DoorbellError(
         'ALREADY_COMPOSED',
-        `${call}() after compose() on ${this.name}`,
-        'add plugins and nodes before compose()',
-        {},
+        `${call}() on ${this.name}, which ${this.stage === 'failed' ? 'failed to compose' : `is ${this.stage}`}`,
+        'add plugins and nodes before compose(), and compose once',
+        { call, stage: this.stage },
+      );
+  }
+  private mustOwnHardware(call: string): void {
+    if (this.machine)
+      throw new DoorbellError(
+        'FOREIGN_HARDWARE',
+        `${call}() of ${this.name}, whose hardware is not ours`,
+        'only platforms of models have a state that can be saved',
+        { call },
       );
   }
   private mustBeBuilt(): Built {

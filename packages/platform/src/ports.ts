@@ -45,7 +45,7 @@ export interface CpuPort {
 
 /** Pages of RAM for a driver's tables and queues. */
 export interface PageAllocator {
-  /** `size` bytes (a power of two multiple of 4 KiB), zeroed, naturally aligned unless `align` says more. Throws `OUT_OF_MEMORY`. */
+  /** `size` bytes (a power of two multiple of 4 KiB), zeroed, naturally aligned or to `align` if that is more. Throws `OUT_OF_MEMORY`. */
   allocate(size: number, align?: number): number;
   free(address: number, size: number): void;
 }

@@ -2,6 +2,7 @@ import { written, type LayoutInfo } from '@doorbell/bits';
 import type { MmioRegion } from './bus.js';
 import type { Diagnostics } from './diagnostics.js';
 import { hex } from './address.js';
+import { DoorbellError } from './errors.js';
 
 /** Called after the register's word was stored: its new value, what was written, and who wrote. */
 export type WriteHandler = (value: number, written: number, source: number) => void;
@@ -48,13 +49,21 @@ export class RegisterFile implements MmioRegion {
       for (let i = 0; i < r.$.width / 32; i++) {
         const word = r.$.at / 4 + i;
         const other = this.owner[word];
-        if (other) throw new RangeError(`${this.name}: ${r.$.name} and ${other.$.name} both lie at ${hex(word * 4)}`);
+        if (other)
+          throw this.misplaced('REGISTER_OVERLAP', `${r.$.name} and ${other.$.name} both lie at ${hex(word * 4)}`);
         if (word >= this.words.length)
-          throw new RangeError(`${this.name}: ${r.$.name} at ${hex(r.$.at)} lies outside ${hex(options.size)} bytes`);
+          throw this.misplaced(
+            'REGISTER_OUTSIDE',
+            `${r.$.name} at ${hex(r.$.at)} lies outside ${hex(options.size)} bytes`,
+          );
         this.owner[word] = r;
       }
     }
     this.reset();
+  }
+
+  private misplaced(code: string, what: string): DoorbellError {
+    return new DoorbellError(code, `${this.name}: ${what}`, 'correct its offset or the size', { file: this.name });
   }
 
   reset(): void {
