@@ -1,0 +1,149 @@
+import { get, set } from '@doorbell/bits';
+import { DoorbellError, HardwareError, hex64, type RegisterPort } from '@doorbell/platform';
+import type { Message } from '@doorbell/irqchip';
+import {
+  CapId,
+  ENTRY_ADDRESS_HI,
+  ENTRY_ADDRESS_LO,
+  ENTRY_CONTROL,
+  ENTRY_DATA,
+  MSIX,
+  MSIX_ENTRY_SIZE,
+  MSIX_PLACE,
+  MSIX_TABLE,
+} from '../spec/index.js';
+import type { PciDevice } from './device.js';
+
+/** How the messages of one function are programmed: MSI-X or MSI. Hardware only; who allocates them is not its business. */
+export interface Programmer {
+  /** Whether vectors can be held back without loss. */
+  readonly canMask: boolean;
+  /** Saves what `undo` puts back, writes all messages and turns them on, in the order that hardware demands. */
+  start(messages: readonly Message[]): void;
+  /** Everything as `start` found it. */
+  undo(): void;
+  read(index: number): Message;
+  /** Writes one vector's message. With `canMask` the caller holds the vectors back meanwhile. */
+  write(index: number, message: Message): void;
+  holdAll(): void;
+  letGo(): void;
+  mask(index: number, masked: boolean): void;
+  /** Turns the capability off. */
+  stop(): void;
+}
+
+const MASK = 1;
+
+/** MSI-X: a table in a BAR (PCI 3.0 §6.8.2). */
+export class MsixProgrammer implements Programmer {
+  readonly canMask = true;
+  private readonly at: number;
+  private readonly table: RegisterPort;
+  private readonly base: number;
+  private before = 0;
+  private saved: number[] = [];
+  private count = 0;
+
+  /** Errors: `NO_BAR` where the table's BAR has no address. */
+  constructor(private readonly device: PciDevice) {
+    this.at = device.capability(CapId.msix);
+    const place = device.read(this.at + MSIX_TABLE);
+    this.table = device.bar(get(place, MSIX_PLACE.Bir));
+    this.base = (place & MSIX_PLACE.Offset.mask) >>> 0;
+  }
+
+  start(messages: readonly Message[]): void {
+    this.count = messages.length;
+    this.before = this.control;
+    this.saved = [];
+    // Enabled with the function mask: the table answers, nothing is sent (Linux msix_capability_init).
+    this.control = set(set(this.before, MSIX.Enable, 1), MSIX.FunctionMask, 1);
+    for (const [i, m] of messages.entries()) {
+      const e = this.entry(i);
+      const control = this.table.read32(e + ENTRY_CONTROL);
+      this.saved.push(
+        this.table.read32(e + ENTRY_ADDRESS_LO),
+        this.table.read32(e + ENTRY_ADDRESS_HI),
+        this.table.read32(e + ENTRY_DATA),
+        control,
+      );
+      if ((control & MASK) === 0) this.table.write32(e + ENTRY_CONTROL, (control | MASK) >>> 0);
+      this.write(i, m);
+    }
+    for (let i = 0; i < messages.length; i++) this.mask(i, false);
+    this.letGo();
+    for (const [i, m] of messages.entries()) verify(this.device, i, m, this.read(i));
+    if (!get(this.control, MSIX.Enable)) throw refused(this.device, 'MSI-X Enable reads 0 after it was set');
+  }
+
+  undo(): void {
+    this.holdAll();
+    for (let i = 0; i < this.saved.length / 4; i++) {
+      const e = this.entry(i);
+      const [lo, hi, data, control] = this.saved.slice(4 * i, 4 * i + 4);
+      this.table.write32(e + ENTRY_CONTROL, (control! | MASK) >>> 0);
+      this.table.write32(e + ENTRY_ADDRESS_LO, lo!);
+      this.table.write32(e + ENTRY_ADDRESS_HI, hi!);
+      this.table.write32(e + ENTRY_DATA, data!);
+      this.table.write32(e + ENTRY_CONTROL, control!);
+    }
+    this.control = this.before;
+  }
+
+  read(index: number): Message {
+    const e = this.entry(index);
+    return {
+      addressHi: this.table.read32(e + ENTRY_ADDRESS_HI),
+      addressLo: this.table.read32(e + ENTRY_ADDRESS_LO),
+      data: this.table.read32(e + ENTRY_DATA),
+    };
+  }
+
+  write(index: number, m: Message): void {
+    const e = this.entry(index);
+    this.table.write32(e + ENTRY_ADDRESS_LO, m.addressLo);
+    this.table.write32(e + ENTRY_ADDRESS_HI, m.addressHi);
+    this.table.write32(e + ENTRY_DATA, m.data);
+  }
+
+  holdAll(): void {
+    this.control = set(this.control, MSIX.FunctionMask, 1);
+  }
+  letGo(): void {
+    this.control = set(this.control, MSIX.FunctionMask, 0);
+  }
+
+  mask(index: number, masked: boolean): void {
+    const at = this.entry(index) + ENTRY_CONTROL;
+    const control = this.table.read32(at);
+    this.table.write32(at, ((control & ~MASK) | Number(masked)) >>> 0);
+  }
+
+  stop(): void {
+    this.holdAll();
+    for (let i = 0; i < this.count; i++) this.mask(i, true);
+    this.control = set(set(this.control, MSIX.Enable, 0), MSIX.FunctionMask, 0);
+  }
+
+  private entry(index: number): number {
+    return this.base + index * MSIX_ENTRY_SIZE;
+  }
+  private get control(): number {
+    return this.device.read(this.at);
+  }
+  private set control(value: number) {
+    this.device.write(this.at, value);
+  }
+}
+
+/** What was written must read back: a function that ignores its own table would interrupt elsewhere. */
+export function verify(device: PciDevice, index: number, want: Message, got: Message): void {
+  if (want.addressHi === got.addressHi && want.addressLo === got.addressLo && want.data === got.data) return;
+  const show = (m: Message) => `${hex64(m.addressHi, m.addressLo)} := 0x${m.data.toString(16)}`;
+  throw refused(device, `vector ${index} was programmed with ${show(want)} and reads ${show(got)}`);
+}
+
+export const refused = (device: PciDevice, what: string): DoorbellError =>
+  new HardwareError('MSI_REFUSED', `${device.name}: ${what}`, 'the function does not take its messages', {
+    device: device.name,
+  });
