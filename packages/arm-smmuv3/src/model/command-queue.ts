@@ -37,6 +37,8 @@ const ADDRESS = long(127, 64);
 export class CommandQueue {
   base = 0;
   bits = 0;
+  /** Commands that still go through before one is refused; -1: none is. */
+  refuseIn = -1;
   private busy = false;
   private readonly words = new Uint32Array(COMMAND_SIZE / 4);
 
@@ -70,7 +72,8 @@ export class CommandQueue {
     if (!this.memory.has(at) || !this.memory.has(at + COMMAND_SIZE - 4)) return CERROR.ABT;
     const w = this.words;
     for (let i = 0; i < w.length; i++) w[i] = this.memory.read32(at + 4 * i);
-    const error = this.execute(w);
+    const error = this.refuseIn-- === 0 ? CERROR.ILL : this.execute(w);
+    if (this.refuseIn < -1) this.refuseIn = -1;
     if (this.trace.on) {
       const op = w[0]! & 0xff;
       this.trace.step({

@@ -113,6 +113,11 @@ export class Smmu implements Model, TranslationUnit, CommandTarget {
     return this.table.split;
   }
 
+  /** Injects a refusal: `after` commands go through, the next one ends in CERROR_ILL. -1 takes it back. */
+  refuseCommand(after: number): void {
+    this.commands.refuseIn = after;
+  }
+
   reset(): void {
     const r = this.registers;
     r.reset();
