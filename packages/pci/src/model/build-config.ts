@@ -1,3 +1,4 @@
+import { get, set } from '@doorbell/bits';
 import type { Diagnostics } from '@doorbell/platform';
 import {
   ACS,
@@ -166,6 +167,9 @@ function placeExtended(config: ConfigSpace, d: FunctionDefinition): ReadonlyMap<
     } else if (id === ExtCapId.ats) config.place(ATS, at + ATS.$.at, 1 << 5);
     else if (id === ExtCapId.pri) {
       config.place(PRI, at + PRI.$.at, 1 << 24); // Stopped
+      const control = at + PRI.$.at;
+      // No request is outstanding ever, so the interface stops at once (PCIe Base §10.5.2.3).
+      config.onWrite(control, (now) => config.set(control, set(now, PRI.Stopped, 1 - get(now, PRI.Enable))));
       config.place(dword('PRI Capacity', 0), at + PRI_CAPACITY, d.pri!.capacity);
       config.place(dword('PRI Allocation', ~0), at + PRI_ALLOCATION);
     } else {

@@ -168,6 +168,11 @@ export class PciHostModel implements Model, FunctionHost {
     this.moveEcam();
   }
 
+  dispose(): void {
+    if (this.ecam) this.hardware.bus.unmap(this.ecam);
+    this.ecam = undefined;
+  }
+
   snapshot(): HostState {
     return {
       address: this.configPorts?.address ?? 0,
