@@ -2,6 +2,7 @@ import { CPU_INTERFACE, INTERRUPTS, type CpuInterface, type InterruptCore } from
 import { IOMMU, type IommuCore } from '@doorbell/iommu';
 import { gicv3, its, type Its } from '@doorbell/arm-gic';
 import {
+  definePlugin,
   immediate,
   newOutcome,
   newRequest,
@@ -19,20 +20,19 @@ import { smmuv3, type Smmu, type SmmuDriver, type SmmuNodeOptions } from '../src
 export const RW = READ | WRITE;
 export const RAM = 0x4000_0000;
 
-const HOST = {
-  name: 'pci0',
-  compatible: 'test,host-bridge',
-  iommuMap: [{ inputBase: 0, count: 65536, outputBase: 0, to: 'smmu0' }],
-  msiMap: [{ inputBase: 0, count: 65536, outputBase: 0, to: 'its0' }],
-};
-
-const hostPlugin: Plugin = {
-  name: 'test-host',
-  apiVersion: 1,
-  apply: ({ hooks }) =>
-    hooks.block.tap('test-host', (node) =>
-      node.compatible === HOST.compatible ? { compatible: [HOST.compatible] } : undefined,
-    ),
+/** A host bridge without PCI: requester ids to the SMMU and the ITS as they are. */
+export const hostBridge = (to: { smmu?: string; msi?: string } = {}): Plugin[] => {
+  const all = (unit: string) => [{ inputBase: 0, count: 65536, outputBase: 0, to: unit }];
+  return [
+    definePlugin('test-host', { compatible: ['test,host-bridge'] }, [
+      {
+        name: 'pci0',
+        compatible: 'test,host-bridge',
+        iommuMap: all(to.smmu ?? 'smmu0'),
+        msiMap: all(to.msi ?? 'its0'),
+      },
+    ]),
+  ];
 };
 
 export interface TestMachine {
@@ -47,8 +47,7 @@ export interface TestMachine {
 
 export function machine(options: SmmuNodeOptions = {}, completion: CompletionPolicy = immediate()): TestMachine {
   const platform = new Platform({ memory: [{ base: RAM, size: 2 ** 28 }], completion })
-    .use(gicv3({ cpus: 2 }), its(), smmuv3.virt(options), hostPlugin)
-    .node(HOST)
+    .use(gicv3({ cpus: 2 }), its(), smmuv3.virt(options), ...hostBridge())
     .compose();
   return {
     platform,
