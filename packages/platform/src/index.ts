@@ -1,6 +1,7 @@
 export * from './address.js';
 export * from './block.js';
 export * from './bus.js';
+export * from './capture.js';
 export * from './clock.js';
 export type { Description, DescribedNode } from './describe.js';
 export * from './device.js';
