@@ -160,7 +160,7 @@ export class PcieFabric {
 
   /** A 4-byte posted write: how an MSI leaves a function. The verdict says where it went; `outcome` holds the rest. */
   write32(requester: number, hi: number, lo: number, value: number, pasid = -1, kind = UNTRANSLATED): Verdict {
-    if (requester >>> 0 > 0xffff) throw badRequester(requester);
+    if ((requester & 0xffff) !== requester) throw badRequester(requester);
     const q = this.request;
     const out = this.outcome;
     q.requester = requester;
@@ -200,7 +200,7 @@ export class PcieFabric {
     pasid: number,
     kind: number,
   ): Verdict {
-    if (requester >>> 0 > 0xffff) throw badRequester(requester);
+    if ((requester & 0xffff) !== requester) throw badRequester(requester);
     const q = this.request;
     const out = this.outcome;
     let verdict: Verdict = Verdict.bypass;

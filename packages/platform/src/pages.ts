@@ -90,7 +90,7 @@ export class RangePageAllocator implements PageAllocator {
 }
 
 const wholePages = (size: number): number => {
-  if (!(size > 0))
+  if (!(size > 0 && size < Infinity))
     throw new DoorbellError('BAD_SIZE', `${size} bytes are no pages`, 'ask for at least one byte', { size });
   return Math.ceil(size / PAGE) * PAGE;
 };

@@ -221,7 +221,7 @@ export class Platform implements Machine {
   restore(state: PlatformState): void {
     this.mustOwnHardware('restore');
     const { blocks, hardware, software } = this.mustBeBuilt();
-    const strangers = [...Object.keys(state.models), ...Object.keys(state.drivers)].filter(
+    const strangers = [...new Set([...Object.keys(state.models), ...Object.keys(state.drivers)])].filter(
       (name) => !blocks.some((b) => b.node.name === name),
     );
     if (state.version !== 1 || strangers.length > 0) {
