@@ -3,7 +3,9 @@ import { INTERRUPT_MESSAGES, type InterruptMessages } from '@doorbell/x86-apic/s
 import { createDriver } from './driver/driver.js';
 import { DRIVER_MUTANTS, DRIVER_OPTIONS, type DriverMutant, type DriverOptions } from './driver/options.js';
 import { checkOptions, configOf, MODEL_MUTANTS, type ModelMutant, type VtdOptions } from './model/options.js';
+import { baseOf, optionsOf, readDump } from './model/dump.js';
 import { VtdUnit } from './model/unit.js';
+import { CAP, ECAP } from './spec/index.js';
 
 export const VTD_COMPATIBLE = 'intel,vtd';
 
@@ -17,7 +19,7 @@ export const VTD_MUTANTS: readonly VtdMutant[] = [...MODEL_MUTANTS, ...DRIVER_MU
 /** A unit as a node: where it is, what it can do, what its driver is told. */
 export interface VtdNode extends Omit<VtdOptions, 'mutant'>, Omit<DriverOptions, 'mutant'> {
   /** A mistake put in on purpose, in the model or in the driver, for showing that tests notice it. */
-  readonly mutant?: VtdMutant;
+  readonly mutant?: VtdMutant | 'none';
   /** Default `dmar0`. */
   readonly name?: string;
   /** Default 0xfed90000. */
@@ -64,3 +66,25 @@ export const node = ({ name, base, size, segment, ...options }: VtdNode = {}): P
 
 /** The unit of QEMU 7.2's q35 (`intel-iommu,intremap=on`): `dmar0` at 0xfed90000, 48 bits, one fault record. */
 vtd.q35 = (options: VtdNode = {}): Plugin => vtd({ name: 'dmar0', base: 0xfed9_0000, ...options });
+
+/** How captures of a VT-d unit become a node and its state: what `inspect` needs. */
+export const capture = {
+  /** `kind` in registers.json. */
+  kind: 'vtd',
+  /** The node of the unit that the registers come from: capabilities as they say, defaults where they say nothing. Never throws. */
+  node(registers: unknown, known: { readonly name?: string; readonly hostAddressWidth?: number } = {}): PlatformNode {
+    const { words } = readDump(registers);
+    const offered = words.has(CAP.$.at) && words.has(ECAP.$.at) ? optionsOf(words) : {};
+    const { hostAddressWidth } = known;
+    return node({
+      name: known.name ?? 'dmar0',
+      base: baseOf(registers) ?? 0xfed9_0000,
+      ...offered,
+      ...(hostAddressWidth === undefined ? {} : { hostAddressWidth }),
+    });
+  },
+  /** Puts the registers into the node's model. Each problem is one sentence; none: it will answer as the real unit. */
+  restore(model: VtdUnit, registers: unknown): { problems: string[] } {
+    return model.restoreCapture(registers);
+  },
+} as const;

@@ -64,8 +64,8 @@ export class DmaRemapper {
     this.pteAboveHaw = (this.aboveHaw & 0x000f_ffff) >>> 0;
     this.tmReserved = config.deviceTlb ? 0 : SLPTE.TM.mask >>> 0;
     this.snoopReserved = config.snoopControl ? 0 : SLPTE.SNP.mask;
-    this.widths = config.awBits === 39 ? 0b0010 : config.awBits === 48 ? 0b0110 : 0b1110;
-    this.inputLimit = 2 ** (config.awBits - 32);
+    this.widths = config.sagaw;
+    this.inputLimit = 2 ** (config.inputBits - 32);
     this.cm = config.cachingMode;
     this.blindTo = config.mutant === 'no-write-check' ? WRITE : 0;
   }
@@ -137,7 +137,7 @@ export class DmaRemapper {
     if (request.kind !== UNTRANSLATED && type !== TranslationType.deviceTlb)
       return this.fault(FaultReason.blockedByTranslationType, request, fpd, out);
     if (request.kind === TRANSLATED) return this.bypass(request.hi, request.lo, out);
-    if (beyond(request.hi, Math.min(this.config.awBits, 12 + 9 * this.contexts.levels[sid]!)))
+    if (beyond(request.hi, Math.min(this.config.inputBits, 12 + 9 * this.contexts.levels[sid]!)))
       return this.fault(FaultReason.addressBeyondMgaw, request, fpd, out);
     if (type === TranslationType.passThrough) return this.bypass(request.hi, request.lo, out);
     return this.secondStage(request, fpd, out);

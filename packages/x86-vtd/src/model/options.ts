@@ -6,6 +6,10 @@ import { CAP, ECAP } from '../spec/index.js';
 export interface VtdOptions {
   /** Widths of second-stage input: 39 → 3 levels; 48 → 3 and 4; 57 → 3, 4 and 5. Default 48. */
   readonly awBits?: 39 | 48 | 57;
+  /** CAP.SAGAW where it is not what `awBits` gives: bit 1 for 39, bit 2 for 48, bit 3 for 57 bits. */
+  readonly sagaw?: number;
+  /** Bits of an input address (CAP.MGAW + 1) where they are not `awBits`. */
+  readonly inputBits?: number;
   /** Physical address bits. Default: `awBits`, at most 52. */
   readonly hostAddressWidth?: number;
   /** CAP.CM: not-present entries are cached too, so software must invalidate after every change. */
@@ -55,6 +59,8 @@ export type VtdConfig = Required<VtdOptions>;
 /** QEMU 7.2's `intel-iommu,intremap=on` on q35. */
 export const Q35: VtdConfig = {
   awBits: 48,
+  sagaw: 0b0110,
+  inputBits: 48,
   hostAddressWidth: 48,
   cachingMode: false,
   queuedInvalidation: true,
@@ -78,7 +84,8 @@ export const Q35: VtdConfig = {
 
 export const configOf = (options: VtdOptions = {}): VtdConfig => {
   const awBits = options.awBits ?? Q35.awBits;
-  return { ...Q35, hostAddressWidth: Math.min(awBits, 52), ...options };
+  const sagaw = awBits === 39 ? 0b0010 : awBits === 48 ? 0b0110 : 0b1110;
+  return { ...Q35, sagaw, inputBits: awBits, hostAddressWidth: Math.min(awBits, 52), ...options };
 };
 
 /** What is wrong with a set of options; `others` and `mutants` are known elsewhere. Errors: `BAD_OPTION`, `NOT_MODELLED`. */
@@ -105,6 +112,8 @@ export function checkOptions(
       bad(option, `no such option (there are ${[...known].join(', ')})`);
   const c = configOf(options);
   if (![39, 48, 57].includes(c.awBits)) bad('awBits', 'is 39, 48 or 57');
+  if (!((c.sagaw & 0b1110) === c.sagaw && c.sagaw !== 0)) bad('sagaw', 'has one or more of bits 1 to 3');
+  if (!(c.inputBits >= 32 && c.inputBits <= 57)) bad('inputBits', 'is 32 to 57');
   if (!(c.hostAddressWidth >= 32 && c.hostAddressWidth <= 52)) bad('hostAddressWidth', 'is 32 to 52');
   if (!(Number.isInteger(c.faultRecords) && c.faultRecords >= 1 && c.faultRecords <= 256))
     bad('faultRecords', 'is 1 to 256');
@@ -126,8 +135,8 @@ export function capWords(c: VtdConfig): Uint32Array {
   setAt(w, 0, CAP.PLMR, +c.protectedMemory);
   setAt(w, 0, CAP.PHMR, +c.protectedMemory);
   setAt(w, 0, CAP.CM, +c.cachingMode);
-  setAt(w, 0, CAP.SAGAW, c.awBits === 39 ? 0b0010 : c.awBits === 48 ? 0b0110 : 0b1110);
-  setAt(w, 0, CAP.MGAW, c.awBits - 1);
+  setAt(w, 0, CAP.SAGAW, c.sagaw);
+  setAt(w, 0, CAP.MGAW, c.inputBits - 1);
   setAt(w, 0, CAP.ZLR, +c.zeroLengthReads);
   setWide(w, 0, CAP.FRO, c.faultOffset / 16);
   setAt(w, 0, CAP.SSLPS_2M, +c.largePages.m2);

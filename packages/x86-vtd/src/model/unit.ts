@@ -4,6 +4,7 @@ import {
   UNTRANSLATED,
   Verdict,
   WRITE,
+  hex,
   type HardwareHost,
   type Model,
   type Outcome,
@@ -18,6 +19,7 @@ import { GlobalCommand } from './commands.js';
 import { InterruptRemapper } from './interrupts.js';
 import { MessagePort } from './messages.js';
 import { capWords, ecapWords, type VtdConfig } from './options.js';
+import { mismatches, readDump } from './dump.js';
 import { ProtectedMemory } from './protected-memory.js';
 import { InvalidationQueue } from './queue.js';
 
@@ -127,6 +129,17 @@ export class VtdUnit implements Model, TranslationUnit {
     this.commands.adopt();
     this.protectedMemory.update();
     return unknown;
+  }
+
+  /**
+   * Takes over a capture's registers.json: words by offset, or values by name. Says what keeps the unit from answering as the real one
+   * would; with problems it holds as much as could be read. Never throws.
+   */
+  restoreCapture(registers: unknown): { problems: string[] } {
+    const { words, problems } = readDump(registers);
+    for (const offset of this.restoreRegisters(words)) problems.push(`no register of this unit at ${hex(offset)}`);
+    problems.push(...mismatches(this.name, this.config, words));
+    return { problems };
   }
 
   snapshot(): unknown {
