@@ -20,7 +20,7 @@ export interface Gicv3NodeOptions extends Gicv3Options {
   readonly name?: string;
   /** Default 0x0800_0000. */
   readonly distributor?: number;
-  /** Default 0x080a_0000, 128 KiB per CPU. */
+  /** Default 0x080a_0000, 128 KiB per CPU (256 with `virtualLpis`). */
   readonly redistributors?: number;
 }
 export interface ItsNodeOptions extends ItsOptions {
@@ -44,7 +44,7 @@ export const gicv3Node = ({
   compatible: GICV3_COMPATIBLE,
   reg: [
     { base: distributor ?? 0x0800_0000, size: GICD_SIZE },
-    { base: redistributors ?? 0x080a_0000, size: GICR_SIZE * (options.cpus ?? 1) },
+    { base: redistributors ?? 0x080a_0000, size: GICR_SIZE * (options.virtualLpis ? 2 : 1) * (options.cpus ?? 1) },
   ],
   options: { ...options },
 });

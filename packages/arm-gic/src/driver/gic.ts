@@ -44,6 +44,7 @@ export class GicDriver implements Driver, GicSoftware {
   readonly lpis: NumberSpace;
   private readonly distributor: RegisterPort;
   private readonly configuration: number;
+  private readonly addresses: number[] = [];
 
   constructor(
     private readonly machine: Machine,
@@ -59,22 +60,22 @@ export class GicDriver implements Driver, GicSoftware {
     this.lpis = new NumberSpace(`LPIs of ${name}`, FIRST_LPI, count);
     this.configuration = machine.pages.allocate(count);
     machine.memory.fill(this.configuration, count, LPI_PRIORITY_BYTE);
-    const cpus: number[] = [];
-    for (let last = false; !last; ) {
-      const cpu = cpus.length;
-      const r = registerPort(machine.cpu, this.redistributor(cpu));
-      last = (r.read32(GICR_TYPER.$.at) & GICR_TYPER.Last.mask) !== 0;
-      this.wake(r, `${name}: redistributor ${cpu}`, idBits);
-      cpus.push(cpu);
+    for (let at = bases.redistributors, last = false; !last; ) {
+      const r = registerPort(machine.cpu, at);
+      const typer = r.read32(GICR_TYPER.$.at);
+      last = (typer & GICR_TYPER.Last.mask) !== 0;
+      this.wake(r, `${name}: redistributor ${this.addresses.length}`, idBits);
+      this.addresses.push(at);
+      at += GICR_SIZE * (typer & GICR_TYPER.VLPIS.mask ? 2 : 1); // GICv4: two more frames
     }
-    this.cpus = cpus;
+    this.cpus = this.addresses.map((_, cpu) => cpu);
   }
 
   /** The machine keeps the tables as long as it runs: there is nothing to give back. */
   dispose(): void {}
 
   redistributor(cpu: number): number {
-    return this.bases.redistributors + cpu * GICR_SIZE;
+    return this.addresses[cpu]!;
   }
 
   configureLpi(intid: number, enabled: boolean): void {

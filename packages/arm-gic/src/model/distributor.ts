@@ -13,6 +13,17 @@ import {
 import { InterruptBank, isArray } from './interrupt-bank.js';
 import { IIDR_VALUE } from './redistributor.js';
 
+const REGISTERS = [
+  GICD_CTLR,
+  GICD_TYPER,
+  GICD_IIDR,
+  GICD_TYPER2,
+  GICD_STATUSR,
+  GICD_SETSPI_NSR,
+  GICD_CLRSPI_NSR,
+  GICD_PIDR2,
+] as const;
+
 export interface DistributorOptions {
   readonly name: string;
   readonly base: number;
@@ -39,16 +50,7 @@ export class Distributor extends RegisterFile {
       size: GICD_SIZE,
       sizes: [1, 4, 8],
       diagnostics: o.diagnostics,
-      registers: [
-        GICD_CTLR,
-        GICD_TYPER,
-        GICD_IIDR,
-        GICD_TYPER2,
-        GICD_STATUSR,
-        GICD_SETSPI_NSR,
-        GICD_CLRSPI_NSR,
-        GICD_PIDR2,
-      ],
+      registers: REGISTERS,
     });
     this.o = o;
     this.spis = new InterruptBank(32, o.spis);
@@ -87,6 +89,19 @@ export class Distributor extends RegisterFile {
     if (this.o === undefined) return; // the base class's constructor
     this.spis.reset();
     this.preset();
+  }
+
+  /** Puts captured words in place; returns what has no place here. */
+  load(words: ReadonlyMap<number, number>): string[] {
+    const problems: string[] = [];
+    for (const [at, value] of words) {
+      if (isArray(at)) this.spis.write(at, value);
+      else if (REGISTERS.some(({ $ }) => at >= $.at && at < $.at + $.width / 8)) this.set(at, value);
+      else if (value !== 0)
+        problems.push(`${this.name}: 0x${at.toString(16)} = 0x${value.toString(16)} is not modelled`);
+    }
+    if (!words.has(GICD_CTLR.$.at)) problems.push(`${this.name}: GICD_CTLR is missing`);
+    return problems;
   }
 
   private preset(): void {

@@ -1,14 +1,23 @@
 import { type CpuInterface } from '@doorbell/irqchip';
-import { type Delivery, type HardwareHost, type Model } from '@doorbell/platform';
-import { GICR_SIZE, SPURIOUS } from '../spec/index.js';
+import {
+  capturedBlock,
+  type CaptureRestored,
+  type Delivery,
+  type HardwareHost,
+  type Model,
+  type Restorable,
+} from '@doorbell/platform';
+import { SPURIOUS } from '../spec/index.js';
 import { Distributor } from './distributor.js';
 import { IDLE } from './interrupt-bank.js';
 import { type Lpis } from './lpis.js';
-import { Redistributor } from './redistributor.js';
+import { Redistributor, redistributorSize } from './redistributor.js';
 
 export interface Gicv3Options {
   /** Default 1. */
   readonly cpus?: number;
+  /** GICv4: redistributors have frames for virtual LPIs (256 KiB each); what is in them is not modelled. Default false. */
+  readonly virtualLpis?: boolean;
   /** SPIs, a multiple of 32. Default 224: INTIDs 32 to 255, as QEMU's virt has them. */
   readonly spis?: number;
   /** Bits of INTIDs, 14 to 16. Default 16. */
@@ -21,7 +30,7 @@ export interface Gicv3Options {
  * A GICv3 with one security state: distributor, one redistributor per CPU, and the CPU interfaces as software's system registers see
  * them. Priority masks, running priority and preemption are not modelled: an acknowledge takes the most urgent interrupt.
  */
-export class Gicv3 implements Model, CpuInterface {
+export class Gicv3 implements Model, CpuInterface, Restorable {
   readonly distributor: Distributor;
   readonly redistributors: readonly Redistributor[];
   readonly regions;
@@ -35,7 +44,8 @@ export class Gicv3 implements Model, CpuInterface {
     options: Gicv3Options = {},
   ) {
     const { memoryModel: memory, diagnostics } = host;
-    const { cpus = 1, spis = 224, idBits = 16, messageSpis = false } = options;
+    const { cpus = 1, spis = 224, idBits = 16, messageSpis = false, virtualLpis = false } = options;
+    const size = redistributorSize(virtualLpis);
     const changed = () => this.look();
     this.distributor = new Distributor({
       name: `${name} distributor`,
@@ -52,7 +62,8 @@ export class Gicv3 implements Model, CpuInterface {
       (_, cpu) =>
         new Redistributor({
           name: `${name} redistributor ${cpu}`,
-          base: bases.redistributors + cpu * GICR_SIZE,
+          base: bases.redistributors + cpu * size,
+          virtualLpis,
           cpu,
           last: cpu === cpus - 1,
           idBits,
@@ -155,6 +166,19 @@ export class Gicv3 implements Model, CpuInterface {
       r.lpis.restore(from.lpis);
     });
     this.signalled = this.redistributors.map((r) => new Set(this.ready(r)));
+  }
+
+  /** Puts the distributor's and the redistributors' captured registers in place; pending LPIs come from the tables in memory. */
+  restoreCapture(registers: unknown): CaptureRestored {
+    this.reset();
+    const problems: string[] = [];
+    for (const region of this.regions) {
+      const block = capturedBlock(registers, region.base);
+      if (block) problems.push(...block.problems, ...region.load(block.words));
+      else problems.push(`no registers of ${region.name} at 0x${region.base.toString(16)}`);
+    }
+    this.signalled = this.redistributors.map((r) => new Set(this.ready(r)));
+    return { problems };
   }
 
   private withdraw(intid: number): void {

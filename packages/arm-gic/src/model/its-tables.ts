@@ -1,6 +1,6 @@
 import { getAddress, getAt, getWide } from '@doorbell/bits';
 import type { PhysicalMemory } from '@doorbell/platform';
-import { BASER_PAGE, CTE, DTE, GITS_BASER, ITE, ITE_SIZE, L1E } from '../spec/index.js';
+import { BASER_PAGE, CTE, DTE, GITS_BASER, GITS_TYPER, ITE, ITE_SIZE, L1E } from '../spec/index.js';
 
 /** Why an id has no entry: command error reasons (fact sheet: TRM numbers), also used as results of look-ups. */
 export const REASON = {
@@ -34,11 +34,10 @@ export class IdTable {
   constructor(
     private readonly memory: PhysicalMemory,
     private readonly entrySize: number,
-    private readonly idBits: number,
   ) {}
 
-  /** Takes what the register says. `words`, `at`: the register file's words and the register's index in it. */
-  configure(words: Uint32Array, at: number): void {
+  /** Takes what GITS_BASERn says, at index `at` of the register file's words; there are ids of `idBits` bits. */
+  configure(words: Uint32Array, at: number, idBits: number): void {
     const f = GITS_BASER[0]!;
     this.valid = getAt(words, at, f.Valid) === 1;
     this.indirect = getAt(words, at, f.Indirect) === 1;
@@ -49,7 +48,7 @@ export class IdTable {
     const bytes = (getAt(words, at, f.Size) + 1) * this.pageBytes;
     this.perPage = Math.floor(this.pageBytes / this.entrySize);
     const places = this.indirect ? (bytes / 8) * this.perPage : Math.floor(bytes / this.entrySize);
-    this.entries = this.valid ? Math.min(places, 2 ** this.idBits) : 0;
+    this.entries = this.valid ? Math.min(places, 2 ** idBits) : 0;
   }
 
   /** Address of the id's entry; -1: beyond the table; -2: its level-1 entry is invalid or cannot be read. */
@@ -87,14 +86,25 @@ export class ItsTables {
   icid = 0;
   cpu = 0;
 
-  constructor(
-    private readonly memory: PhysicalMemory,
-    deviceBits: number,
-    private readonly eventBits: number,
-    collectionBits: number,
-  ) {
-    this.devices = new IdTable(memory, 8, deviceBits);
-    this.collections = new IdTable(memory, 8, collectionBits);
+  /** EventID bits of the ITS. */
+  eventBits = 16;
+
+  constructor(private readonly memory: PhysicalMemory) {
+    this.devices = new IdTable(memory, 8);
+    this.collections = new IdTable(memory, 8);
+  }
+
+  /** Takes the geometry from GITS_TYPER and GITS_BASER0 and 1. */
+  configure(words: Uint32Array): void {
+    const typer = GITS_TYPER.$.at / 4;
+    this.eventBits = getAt(words, typer, GITS_TYPER.ID_bits) + 1;
+    const own = getAt(words, typer, GITS_TYPER.CIL) === 1;
+    this.devices.configure(words, GITS_BASER[0]!.$.at / 4, getAt(words, typer, GITS_TYPER.Devbits) + 1);
+    this.collections.configure(
+      words,
+      GITS_BASER[1]!.$.at / 4,
+      own ? getAt(words, typer, GITS_TYPER.CIDbits) + 1 : 16, // CIL = 0: 16 bits
+    );
   }
 
   /** Device, then event: leaves `dte` and where the ITE lies. */

@@ -1,5 +1,14 @@
 import { decode, getAddress, getAt, type AnyLayout } from '@doorbell/bits';
-import { RegisterFile, type HardwareHost, type Lane, type Model, type Refusal } from '@doorbell/platform';
+import {
+  capturedBlock,
+  RegisterFile,
+  type CaptureRestored,
+  type HardwareHost,
+  type Lane,
+  type Model,
+  type Refusal,
+  type Restorable,
+} from '@doorbell/platform';
 import {
   BASER_TYPE,
   CTE,
@@ -81,10 +90,9 @@ class ItsRegisters extends RegisterFile {
  * An Interrupt Translation Service for physical LPIs (IHI 0069 ch. 5): command queue, device and collection tables, ITTs, and the
  * doorbell. The DeviceID of a message is what travels beside the write; software at a CPU counts as DeviceID 0.
  */
-export class Its implements Model, ItsTarget {
+export class Its implements Model, ItsTarget, Restorable {
   readonly regions: readonly RegisterFile[];
   readonly tables: ItsTables;
-  readonly eventBits: number;
   private readonly registers: ItsRegisters;
   private readonly commands: ItsCommands;
   private readonly lane: Lane;
@@ -105,13 +113,7 @@ export class Its implements Model, ItsTarget {
     const r = (this.registers = new ItsRegisters(name, base, host.diagnostics));
     this.regions = [r];
     this.doorbell = `0x${(base + GITS_TRANSLATER_AT).toString(16)}`;
-    this.eventBits = options.eventBits ?? 16;
-    this.tables = new ItsTables(
-      host.memoryModel,
-      options.deviceBits ?? 16,
-      this.eventBits,
-      options.collectionBits ?? 16,
-    );
+    this.tables = new ItsTables(host.memoryModel);
     this.commands = new ItsCommands(this.tables, this);
     this.lane = host.clock.lane();
     r.message = (event, source) => this.message(Math.max(source, 0), event);
@@ -124,6 +126,9 @@ export class Its implements Model, ItsTarget {
     this.reset();
   }
 
+  get eventBits(): number {
+    return this.tables.eventBits;
+  }
   /** Every redistributor shares the INTID range; the largest counts. */
   get lpiLimit(): number {
     return 65536;
@@ -140,12 +145,12 @@ export class Its implements Model, ItsTarget {
   reset(): void {
     const r = this.registers;
     r.reset();
-    const { deviceBits = 16, collectionBits = 16 } = this.options;
+    const { deviceBits = 16, eventBits = 16, collectionBits = 16 } = this.options;
     r.set(GITS_IIDR.$.at, IIDR_VALUE);
     const typer =
       GITS_TYPER.Physical.mask |
       ((ITE_SIZE - 1) << GITS_TYPER.ITT_entry_size.lsb) |
-      ((this.eventBits - 1) << GITS_TYPER.ID_bits.lsb) |
+      ((eventBits - 1) << GITS_TYPER.ID_bits.lsb) |
       ((deviceBits - 1) << GITS_TYPER.Devbits.lsb);
     r.set(GITS_TYPER.$.at, typer >>> 0);
     r.set(GITS_TYPER.$.at + 4, (collectionBits - 1) | GITS_TYPER.CIL.mask);
@@ -163,6 +168,30 @@ export class Its implements Model, ItsTarget {
   restore(state: unknown): void {
     this.registers.restore(state as Uint32Array);
     this.refresh();
+  }
+
+  /**
+   * Puts a captured machine's registers in place, without any of the effects of writing them. Its private tables can be read where
+   * they have QEMU 7.2's formats.
+   */
+  restoreCapture(registers: unknown): CaptureRestored {
+    const r = this.registers;
+    const block = capturedBlock(registers, r.base);
+    if (!block) return { problems: [`no registers of ${this.name} at 0x${r.base.toString(16)}`] };
+    const problems = [...block.problems];
+    r.reset();
+    for (const [at, value] of block.words) {
+      if (ITS_REGISTERS.some(({ $ }) => at >= $.at && at < $.at + $.width / 8)) r.set(at, value);
+      else if (value !== 0)
+        problems.push(`${this.name}: 0x${at.toString(16)} = 0x${value.toString(16)} is not modelled`);
+    }
+    for (const { $ } of [GITS_CTLR, GITS_TYPER, GITS_BASER[0]!, GITS_BASER[1]!])
+      if (!block.words.has($.at)) problems.push(`${this.name}: ${$.name} is missing`);
+    const entry = getAt(r.words, GITS_TYPER.$.at / 4, GITS_TYPER.ITT_entry_size) + 1;
+    if (entry !== ITE_SIZE)
+      problems.push(`${this.name}: ITT entries of ${entry} bytes are in a private format that is not known here`);
+    this.refresh();
+    return { problems };
   }
 
   /** A write to GITS_TRANSLATER: steps of the fact sheet's §4. */
@@ -295,9 +324,7 @@ export class Its implements Model, ItsTarget {
   }
 
   private refresh(): void {
-    const { words } = this.registers;
-    this.tables.devices.configure(words, GITS_BASER[0]!.$.at / 4);
-    this.tables.collections.configure(words, GITS_BASER[1]!.$.at / 4);
+    this.tables.configure(this.registers.words);
     this.enabled = (this.registers.get(GITS_CTLR.$.at) & GITS_CTLR.Enabled.mask) !== 0;
   }
 

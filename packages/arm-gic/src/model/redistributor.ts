@@ -18,12 +18,28 @@ import { Lpis } from './lpis.js';
 /** Implementer 0x43b (Arm), as QEMU's GICv3 reports it. */
 export const IIDR_VALUE = 0x0000_043b;
 
+/** GICv4 adds two frames of 64 KiB. */
+export const redistributorSize = (virtualLpis: boolean): number => GICR_SIZE * (virtualLpis ? 2 : 1);
+
+/** Registers in the RD frame. */
+const REGISTERS = [
+  GICR_CTLR,
+  GICR_IIDR,
+  GICR_TYPER,
+  GICR_WAKER,
+  GICR_PROPBASER,
+  GICR_PENDBASER,
+  GICR_SYNCR,
+  GICR_PIDR2,
+] as const;
+
 export interface RedistributorOptions {
   readonly name: string;
   readonly base: number;
   /** Processor number, which is Aff0 too. */
   readonly cpu: number;
   readonly last: boolean;
+  readonly virtualLpis: boolean;
   /** GICD_TYPER.IDbits + 1. */
   readonly idBits: number;
   readonly memory: PhysicalMemory;
@@ -43,7 +59,7 @@ export class Redistributor extends RegisterFile {
     super({
       name: o.name,
       base: o.base,
-      size: GICR_SIZE,
+      size: redistributorSize(o.virtualLpis),
       sizes: [1, 4, 8],
       diagnostics: o.diagnostics,
       registers: [GICR_CTLR, GICR_IIDR, GICR_TYPER, GICR_WAKER, GICR_PROPBASER, GICR_PENDBASER, GICR_SYNCR, GICR_PIDR2],
@@ -98,12 +114,31 @@ export class Redistributor extends RegisterFile {
     this.preset();
   }
 
+  /** Puts captured words in place; returns what has no place here. */
+  load(words: ReadonlyMap<number, number>): string[] {
+    const problems: string[] = [];
+    for (const [at, value] of words) {
+      if (at >= SGI_FRAME && isArray(at - SGI_FRAME)) this.private.write(at - SGI_FRAME, value);
+      else if (REGISTERS.some(({ $ }) => at >= $.at && at < $.at + $.width / 8)) this.set(at, value);
+      else if (value !== 0)
+        problems.push(`${this.name}: 0x${at.toString(16)} = 0x${value.toString(16)} is not modelled`);
+    }
+    for (const { $ } of [GICR_CTLR, GICR_PROPBASER, GICR_PENDBASER])
+      if (!words.has($.at)) problems.push(`${this.name}: ${$.name} is missing`);
+    this.reload((this.get(GICR_CTLR.$.at) & GICR_CTLR.EnableLPIs.mask) !== 0, true);
+    return problems;
+  }
+
   private preset(): void {
     const { cpu, last } = this.o;
     this.set(GICR_IIDR.$.at, IIDR_VALUE);
     // physical LPIs; CommonLPIAff 1: all redistributors of one Aff3 share the configuration table
     const typer =
-      GICR_TYPER.PLPIS.mask | (last ? GICR_TYPER.Last.mask : 0) | (cpu << GICR_TYPER.Processor_Number.lsb) | (1 << 24);
+      GICR_TYPER.PLPIS.mask |
+      (this.o.virtualLpis ? GICR_TYPER.VLPIS.mask : 0) |
+      (last ? GICR_TYPER.Last.mask : 0) |
+      (cpu << GICR_TYPER.Processor_Number.lsb) |
+      (1 << 24);
     this.set(GICR_TYPER.$.at, typer >>> 0);
     this.set(GICR_TYPER.$.at + 4, cpu);
     this.set(GICR_WAKER.$.at, GICR_WAKER.ProcessorSleep.mask | GICR_WAKER.ChildrenAsleep.mask);

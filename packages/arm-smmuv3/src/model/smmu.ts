@@ -1,5 +1,6 @@
 import { get, setAt } from '@doorbell/bits';
 import {
+  capturedBlock,
   EXEC,
   hex64,
   join64,
@@ -9,11 +10,13 @@ import {
   UNTRANSLATED,
   Verdict,
   WRITE,
+  type CaptureRestored,
   type HardwareHost,
   type Lane,
   type Model,
   type Outcome,
   type Request,
+  type Restorable,
   type TranslationUnit,
 } from '@doorbell/platform';
 import {
@@ -62,18 +65,11 @@ export interface Wires {
   pulse(intid: number): void;
 }
 
-/** One register of a captured machine: offset from the block's base, width in bits, value in hex (as registers.json has them). */
-export interface CapturedRegister {
-  readonly offset: string | number;
-  readonly width: number;
-  readonly value: string;
-}
-
 /**
  * An SMMUv3 with stage 1: registers, stream table, CDs, walks, TLB, command and event queue (IHI 0070 H.a). Nothing that software puts
  * in memory or registers makes it throw: it faults as the architecture says.
  */
-export class Smmu implements Model, TranslationUnit, CommandTarget {
+export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
   readonly regions: readonly SmmuRegisters[];
   readonly tlb = new Tlb();
   readonly configuration: Configuration;
@@ -140,23 +136,22 @@ export class Smmu implements Model, TranslationUnit, CommandTarget {
     this.refresh();
   }
 
-  /** Puts a captured machine's registers in place without any of the effects of writing them. Returns the names that have no place here. */
-  loadCapture(registers: Readonly<Record<string, CapturedRegister>>): string[] {
-    const unknown: string[] = [];
+  /** Puts a captured machine's registers in place, without any of the effects of writing them; the caches are empty then. */
+  restoreCapture(registers: unknown): CaptureRestored {
+    const block = capturedBlock(registers, this.registers.base);
+    if (!block) return { problems: [`no registers of ${this.name} at 0x${this.registers.base.toString(16)}`] };
+    const problems = [...block.problems];
     this.registers.reset();
-    for (const [name, r] of Object.entries(registers)) {
-      const at = Number(r.offset);
-      const known = REGISTERS.find(({ $ }) => at >= $.at && at < $.at + $.width / 8);
-      if (!known) {
-        unknown.push(name);
-        continue;
-      }
-      const value = BigInt(r.value);
-      this.registers.set(at, Number(value & 0xffff_ffffn));
-      if (r.width === 64) this.registers.set(at + 4, Number(value >> 32n));
+    for (const { $ } of REGISTERS) for (let i = 0; i < $.width / 32; i++) this.registers.set($.at + 4 * i, 0);
+    for (const [at, value] of block.words) {
+      if (REGISTERS.some(({ $ }) => at >= $.at && at < $.at + $.width / 8)) this.registers.set(at, value);
+      else if (value !== 0)
+        problems.push(`${this.name}: 0x${at.toString(16)} = 0x${value.toString(16)} is not modelled`);
     }
+    for (const { $ } of [IDR0, IDR1, IDR5, CR0, CR0ACK, STRTAB_BASE, STRTAB_BASE_CFG])
+      if (!block.words.has($.at)) problems.push(`${this.name}: ${$.name} is missing`);
     this.refresh();
-    return unknown;
+    return { problems };
   }
 
   /** A TLB hit takes no call, no allocation and no hook. */
