@@ -125,7 +125,7 @@ export function unitFor(
     const entries = node[map];
     if (!entries) continue;
     if (device.kind === 'platform' ? node.name !== device.name : (node.segment ?? 0) !== device.segment) continue;
-    found = mapId([...entries].reverse(), effectiveId(device)) ?? found;
+    found = mapId(entries, effectiveId(device)) ?? found;
   }
   return found;
 }
