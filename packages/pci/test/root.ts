@@ -27,7 +27,7 @@ export class DoorbellModel implements MmioRegion {
   }
 }
 
-/** Number n of CPU c is data n at doorbell + 4c. */
+/** Number n of CPU c is data n at doorbell + c · stride. */
 export class TestRoot implements RootLevel<number> {
   readonly name = 'test root';
   readonly cpus = [0, 1];
@@ -35,12 +35,13 @@ export class TestRoot implements RootLevel<number> {
   constructor(
     readonly base: number,
     vectors: number,
+    readonly stride = 4,
     first = 0x40,
   ) {
     this.numbers = new NumberSpace('test root', first, vectors);
   }
   doorbells(): readonly Doorbell[] {
-    return this.cpus.map((c) => ({ address: this.base + 4 * c, name: `doorbell of CPU ${c}`, exposes: [] }));
+    return this.cpus.map((c) => ({ address: this.base + this.stride * c, name: `doorbell of CPU ${c}`, exposes: [] }));
   }
   prepare(request: MsiRequest): Prepared<number> {
     const { count } = request;
@@ -51,7 +52,7 @@ export class TestRoot implements RootLevel<number> {
     return { targets, commit: () => undefined, release: give, cancel: give };
   }
   compose(_: unknown, block: MsiBlock, index: number) {
-    const address = this.base + 4 * block.cpus[index]!;
+    const address = this.base + this.stride * block.cpus[index]!;
     return {
       addressHi: Math.floor(address / 2 ** 32),
       addressLo: address >>> 0,
@@ -74,13 +75,13 @@ export class TestRoot implements RootLevel<number> {
 }
 
 /** The doorbell at `base` with its controller's driver. */
-export const testRoot = (base = 0xfee0_0000, vectors = 256): { plugin: Plugin; root: TestRoot } => {
-  const root = new TestRoot(base, vectors);
+export const testRoot = (base = 0xfee0_0000, vectors = 256, stride = 4): { plugin: Plugin; root: TestRoot } => {
+  const root = new TestRoot(base, vectors, stride);
   const plugin = definePlugin(
     'test root',
     {
       compatible: ['test,root'],
-      model: { create: () => new DoorbellModel(base, 4096) },
+      model: { create: () => new DoorbellModel(base, 8192) },
       driver: {
         create: (context) => {
           context.service(INTERRUPTS).addRoot('root0', root);
@@ -88,7 +89,7 @@ export const testRoot = (base = 0xfee0_0000, vectors = 256): { plugin: Plugin; r
         },
       },
     },
-    [{ name: 'root0', compatible: 'test,root', reg: [{ base, size: 4096 }] }],
+    [{ name: 'root0', compatible: 'test,root', reg: [{ base, size: 8192 }] }],
   );
   return { plugin, root };
 };

@@ -111,8 +111,9 @@ export function enable(
   const addressBits = programmer instanceof MsiProgrammer && !programmer.address64 ? 32 : 64;
   const { block, count } = allocate(interrupts, device, kind, min, Math.min(max, offered), addressBits, options);
   const messages = Array.from({ length: block.count }, (_, i) => block.message(i));
-  const command = device.setCommand(PROGRAMS, PROGRAMS);
+  const command = device.read(COMMAND.$.at);
   try {
+    device.setCommand(PROGRAMS, PROGRAMS);
     programmer.start(messages);
   } catch (error) {
     try {

@@ -53,6 +53,7 @@ export const nvmeLike = (options: NvmeLikeOptions = {}) => {
 /** Words of one queue pair's register block. */
 const WORDS = NVME_QUEUE_STRIDE / 4;
 const TAIL = NVME_SQ_TAIL.$.at / 4;
+const HEAD = NVME_CQ_HEAD.$.at / 4;
 const CONTROL = NVME_QUEUE.$.at / 4;
 const RESERVED_SQ_HEAD = 7;
 
@@ -98,8 +99,8 @@ class NvmeLike implements FunctionBehaviour, BarHandler {
     this.words[word] = value;
     const q = Math.floor(word / WORDS);
     if (word % WORDS === CONTROL && get(value, NVME_QUEUE.Enable) && !get(before, NVME_QUEUE.Enable)) this.start(q);
-    // One job per command: completions of a queue are in order and each obeys the completion policy.
-    if (word % WORDS === TAIL) this.lanes[q]!.run(() => this.work(q));
+    // New commands, or room for completions.
+    if (word % WORDS === TAIL || word % WORDS === HEAD) this.lanes[q]!.run(() => this.work(q));
   }
 
   reset(): void {
@@ -118,7 +119,7 @@ class NvmeLike implements FunctionBehaviour, BarHandler {
   private start(q: number): void {
     Object.assign(this.pairs[q]!, { sqHead: 0, cqTail: 0, phase: 1 });
     this.words[q * WORDS + TAIL] = 0;
-    this.words[q * WORDS + NVME_CQ_HEAD.$.at / 4] = 0;
+    this.words[q * WORDS + HEAD] = 0;
   }
 
   private register(q: number, at: number): number {
@@ -132,7 +133,6 @@ class NvmeLike implements FunctionBehaviour, BarHandler {
     const size = get(control, NVME_QUEUE.Size) + 1;
     if (!get(control, NVME_QUEUE.Enable) || size < 2) return;
     const tail = get(this.register(q, NVME_SQ_TAIL.$.at), NVME_SQ_TAIL.Tail) % size;
-    // Ringing the completion queue's doorbell needs no work here: room is looked at with the next submission.
     while (
       pair.sqHead !== tail &&
       (pair.cqTail + 1) % size !== get(this.register(q, NVME_CQ_HEAD.$.at), NVME_CQ_HEAD.Head) % size
