@@ -1,9 +1,10 @@
 import { cpus } from 'node:os';
 import { bitsSuites } from './bits.js';
+import { platformSuites } from './platform.js';
 import { drained, report, type Suite } from './harness.js';
 
 /** `npm run bench -- [text]`: the suites whose name contains the text, or all. Numbers are printed, never judged. */
-const all: Suite[] = [...bitsSuites];
+const all: Suite[] = [...bitsSuites, ...platformSuites];
 
 const wanted = process.argv[2] ?? '';
 const chosen = all.filter((suite) => suite.name.includes(wanted));
