@@ -1,1 +1,2 @@
+export * from './q35.js';
 export * from './virt.js';

@@ -1,4 +1,4 @@
-import { definePlugin, token, type PlatformNode, type Plugin } from '@doorbell/platform';
+import { definePlugin, token, type CaptureRestored, type PlatformNode, type Plugin } from '@doorbell/platform';
 import { INTERRUPT_MESSAGES, type InterruptMessages } from '@doorbell/x86-apic/spec';
 import { createDriver } from './driver/driver.js';
 import { DRIVER_MUTANTS, DRIVER_OPTIONS, type DriverMutant, type DriverOptions } from './driver/options.js';
@@ -73,7 +73,7 @@ export const capture = {
   kind: 'vtd',
   /** The node of the unit that the registers come from: capabilities as they say, defaults where they say nothing. Never throws. */
   node(registers: unknown, known: { readonly name?: string; readonly hostAddressWidth?: number } = {}): PlatformNode {
-    const { words } = readDump(registers);
+    const { words } = readDump(registers, null);
     const offered = words.has(CAP.$.at) && words.has(ECAP.$.at) ? optionsOf(words) : {};
     const { hostAddressWidth } = known;
     return node({
@@ -84,7 +84,7 @@ export const capture = {
     });
   },
   /** Puts the registers into the node's model. Each problem is one sentence; none: it will answer as the real unit. */
-  restore(model: VtdUnit, registers: unknown): { problems: string[] } {
+  restore(model: VtdUnit, registers: unknown): CaptureRestored {
     return model.restoreCapture(registers);
   },
 } as const;

@@ -1,4 +1,5 @@
 import { get, getAt } from '@doorbell/bits';
+import { capturedBlock, hex } from '@doorbell/platform';
 import * as spec from '../spec/index.js';
 import { capWords, ecapWords, type VtdConfig, type VtdOptions } from './options.js';
 
@@ -10,23 +11,26 @@ export interface RegisterDump {
 
 const { CAP, ECAP } = spec;
 
-/** Reads a registers.json: `words` by offset, or `named` values. Never throws. */
-export function readDump(registers: unknown): RegisterDump {
-  const words = new Map<number, number>();
-  const problems: string[] = [];
+/**
+ * Reads a registers.json: the block at `base` (words or registers, whichever it has), else what is alone in the file, else values by name.
+ * Never throws.
+ */
+export function readDump(registers: unknown, base: number | null): RegisterDump {
   const dump = isRecord(registers) ? registers : {};
+  const problems: string[] = [];
   if (dump['kind'] !== undefined && dump['kind'] !== 'vtd')
     problems.push(`these are registers of ${String(dump['kind'])}, not of a VT-d unit`);
-  if (isRecord(dump['words'])) {
-    for (const [key, text] of Object.entries(dump['words'])) {
-      const offset = parse(key);
-      const value = parse(text);
-      if (offset === null || offset % 4n !== 0n || offset > 0xffffn || value === null || value >> 32n !== 0n)
-        problems.push(`word ${key}: ${String(text)} is no 32-bit word at an offset`);
-      else words.set(Number(offset), Number(value));
-    }
-  } else if (isRecord(dump['named'])) named(dump['named'], words, problems);
-  else problems.push('there are neither words nor named values');
+  const theirs = baseOf(registers);
+  if (base !== null && theirs !== null && theirs !== base)
+    problems.push(`the registers were read at ${hex(theirs)}, this unit is at ${hex(base)}`);
+  const block = capturedBlock(
+    base === null || theirs !== null ? { ...dump, base: theirs ?? 0 } : registers,
+    theirs ?? base ?? 0,
+  );
+  const words = new Map(block?.words);
+  problems.push(...(block?.problems ?? []));
+  if (!block && isRecord(dump['named'])) named(dump['named'], words, problems);
+  else if (!block) problems.push('there are neither words nor named values');
   for (const register of [CAP, ECAP, spec.GSTS, spec.RTADDR])
     if (!words.has(register.$.at)) problems.push(`${register.$.name} is missing`);
   return { words, problems };

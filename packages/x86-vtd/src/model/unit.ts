@@ -5,10 +5,12 @@ import {
   Verdict,
   WRITE,
   hex,
+  type CaptureRestored,
   type HardwareHost,
   type Model,
   type Outcome,
   type Request,
+  type Restorable,
   type TranslationUnit,
 } from '@doorbell/platform';
 import type { InterruptMessages } from '@doorbell/x86-apic/spec';
@@ -34,7 +36,7 @@ export interface UnitParts {
 }
 
 /** One VT-d remapping unit: registers, DMA remapping, interrupt remapping (legacy mode). */
-export class VtdUnit implements Model, TranslationUnit {
+export class VtdUnit implements Model, TranslationUnit, Restorable {
   readonly name: string;
   readonly registers: RegisterFile;
   readonly regions: readonly RegisterFile[];
@@ -135,8 +137,8 @@ export class VtdUnit implements Model, TranslationUnit {
    * Takes over a capture's registers.json: words by offset, or values by name. Says what keeps the unit from answering as the real one
    * would; with problems it holds as much as could be read. Never throws.
    */
-  restoreCapture(registers: unknown): { problems: string[] } {
-    const { words, problems } = readDump(registers);
+  restoreCapture(registers: unknown): CaptureRestored {
+    const { words, problems } = readDump(registers, this.registers.base);
     for (const offset of this.restoreRegisters(words)) problems.push(`no register of this unit at ${hex(offset)}`);
     problems.push(...mismatches(this.name, this.config, words));
     return { problems };
