@@ -159,8 +159,8 @@ function allocate(
       const available =
         error instanceof DoorbellError && error.code === 'IRQ_EXHAUSTED' ? error.details['available'] : null;
       if (typeof available !== 'number') throw error;
-      const fewer = Math.min(available, numbers - 1);
-      const next = kind === 'msi' && fewer > 0 ? 2 ** Math.floor(Math.log2(fewer)) : fewer;
+      // A run of half the length may start where one of the whole length cannot: what is `available` says nothing of it.
+      const next = kind === 'msi' ? numbers / 2 : Math.min(available, numbers - 1);
       if (next < min) throw error;
       n = Math.min(n, next);
     }

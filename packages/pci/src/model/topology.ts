@@ -38,6 +38,8 @@ export interface Route {
 
 /** A message that provokes a message, and so on: hardware would go on for ever, the model stops here. */
 const MAX_NESTING = 32;
+/** And it may provoke several each time: so many requests at most come out of one. */
+const MAX_PROVOKED = 65536;
 
 /**
  * The buses of one segment: finds functions by number and by address, and takes their requests to the root.
@@ -49,6 +51,7 @@ export class Topology {
   private readonly byNumber: (Bus | undefined)[] = [];
   private numbered = -1;
   private nesting = 0;
+  private provoked = 0;
 
   constructor(
     readonly segment: number,
@@ -93,7 +96,7 @@ export class Topology {
   write32(fn: PciFunction, hi: number, lo: number, value: number, pasid: number, kind: number): Verdict {
     const route = this.routeOf(fn);
     if (!this.passes(fn, route, kind)) return Verdict.fault;
-    if (this.nesting >= MAX_NESTING) return this.endless(fn);
+    if (this.endless(fn)) return Verdict.fault;
     this.nesting++;
     try {
       const peer = route.turns.length ? this.peer(route, hi, lo, kind) : undefined;
@@ -120,9 +123,9 @@ export class Topology {
     kind: number,
   ): Verdict {
     const route = this.routeOf(fn);
-    if (!this.passes(fn, route, kind) || this.nesting >= MAX_NESTING) {
+    if (!this.passes(fn, route, kind) || this.endless(fn)) {
       if (!writing) bytes.fill(0xff);
-      return this.nesting >= MAX_NESTING ? this.endless(fn) : Verdict.fault;
+      return Verdict.fault;
     }
     this.nesting++;
     try {
@@ -205,9 +208,12 @@ export class Topology {
     return undefined;
   }
 
-  private endless(fn: PciFunction): Verdict {
-    this.diagnostics.illegal(fn.name, `messages that provoke each other, ${MAX_NESTING} deep: dropped`);
-    return Verdict.fault;
+  private endless(fn: PciFunction): boolean {
+    if (this.nesting === 0) this.provoked = 0;
+    else this.provoked++;
+    if (this.nesting < MAX_NESTING && this.provoked < MAX_PROVOKED) return false;
+    this.diagnostics.illegal(fn.name, `requests that provoke each other without end: dropped`);
+    return true;
   }
 
   private number(): void {
