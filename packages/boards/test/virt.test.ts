@@ -3,13 +3,13 @@ import { IOMMU } from '@doorbell/iommu';
 import { at, edu, PCI } from '@doorbell/pci';
 import { Platform, READ, WRITE } from '@doorbell/platform';
 import { describe, expect, it } from 'vitest';
-import { virt, virtMemory } from '../src/virt.js';
+import { virt, virtMemory, type VirtOptions } from '../src/virt.js';
 
-describe.each([
+describe.each<[string, VirtOptions, number]>([
   ['SMMU, ITS', {}, 0x800_0040],
-  ['SMMU, v2m', { msi: 'gicv2m' as const }, 0x800_0040],
-  ['no SMMU, ITS', { smmu: false as const }, 0x809_0040],
-  ['no SMMU, v2m', { smmu: false as const, msi: 'gicv2m' as const }, 0x802_0040],
+  ['SMMU, v2m', { msi: 'gicv2m' }, 0x800_0040],
+  ['no SMMU, ITS', { smmu: false }, 0x809_0040],
+  ['no SMMU, v2m', { smmu: false, msi: 'gicv2m' }, 0x802_0040],
 ])('virt: %s', (_name, options, address) => {
   it('has edu at 00:04.0, whose MSI arrives', () => {
     const platform = new Platform({ memory: virtMemory() })

@@ -32,7 +32,10 @@ export const STE_ABORT = dw0(CONFIG.ABORT);
 export const STE_BYPASS = dw0(CONFIG.BYPASS);
 export const steStage1 = (cd: number): Ste => dw0(CONFIG.S1, cd);
 
-/** The stream table, software's side: linear or two-level, every stream aborting at first. */
+/**
+ * The stream table, software's side: linear or two-level. Every stream aborts at first: level-1 descriptors point at one shared table
+ * of aborting STEs until a stream of theirs is used.
+ */
 export class StreamTable {
   private readonly base: number;
   private readonly split: number;
@@ -48,7 +51,10 @@ export class StreamTable {
   ) {
     this.split = twoLevel ? SPLIT : sidBits;
     const level1 = 8 * 2 ** Math.max(0, sidBits - SPLIT);
-    this.base = twoLevel ? machine.pages.allocate(level1) : this.leaf(0);
+    this.base = twoLevel ? machine.pages.allocate(level1) : this.leaf();
+    const shared = twoLevel ? this.leaf() : this.base;
+    if (twoLevel) for (let i = 0; i < level1 / 8; i++) this.point(i, shared);
+    else this.leaves.set(0, this.base);
     const cfg = twoLevel ? (1 << STRTAB_BASE_CFG.FMT.lsb) | (SPLIT << STRTAB_BASE_CFG.SPLIT.lsb) : 0;
     registers.write64(STRTAB_BASE.$.at, (STRTAB_BASE.RA.mask | Math.floor(this.base / 2 ** 32)) >>> 0, this.base >>> 0);
     registers.write32(STRTAB_BASE_CFG.$.at, cfg | sidBits);
@@ -68,18 +74,24 @@ export class StreamTable {
     const index = Math.floor(sid / 2 ** this.split);
     let leaf = this.leaves.get(index);
     if (leaf === undefined) {
-      leaf = this.leaf(index);
-      const w = new Uint32Array(2);
-      setAt(w, 0, L1STD.SPAN, this.split + 1);
-      setAddress(w, 0, L1STD.L2PTR, leaf);
-      this.machine.memory.write64(this.base + 8 * index, w[1]!, w[0]!);
+      leaf = this.leaf();
+      this.point(index, leaf);
+      this.leaves.set(index, leaf);
     }
     this.machine.memory.write64(leaf + STE_SIZE * (sid % 2 ** this.split), ste.hi, ste.lo);
     this.machine.memory.barrier();
   }
 
+  /** One level-1 descriptor; CFGI_STE with leaf = 0 makes it visible. */
+  private point(index: number, leaf: number): void {
+    const w = new Uint32Array(2);
+    setAt(w, 0, L1STD.SPAN, this.split + 1);
+    setAddress(w, 0, L1STD.L2PTR, leaf);
+    this.machine.memory.write64(this.base + 8 * index, w[1]!, w[0]!);
+  }
+
   /** A table of aborting STEs, complete before anything points at it. */
-  private leaf(index: number): number {
+  private leaf(): number {
     const { memory, pages } = this.machine;
     const size = STE_SIZE * 2 ** this.split;
     const base = pages.allocate(size);
@@ -88,7 +100,6 @@ export class StreamTable {
       memory.write64(at + 8, DW1.hi, DW1.lo);
     }
     memory.barrier();
-    this.leaves.set(index, base);
     return base;
   }
 }

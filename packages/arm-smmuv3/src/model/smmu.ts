@@ -287,6 +287,15 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
       setAt(w, 0, EVENT.ADDR_HI, q.hi);
     }
     const read = (access & WRITE) === 0;
+    if (event === EVENT_ID.F_BAD_ATS_TREQ) {
+      // §7.3.6: what was asked for, in word 2
+      w[2] =
+        ((access & READ ? 1 << 31 : 0) |
+          (access & WRITE ? 1 << 30 : 0) |
+          (access & EXEC ? 1 << 29 : 0) |
+          (access & PRIVILEGED ? 1 << 28 : 0)) >>>
+        0;
+    }
     if (translation) {
       setAt(w, 0, EVENT.PnU, access & PRIVILEGED ? 1 : 0);
       setAt(w, 0, EVENT.InD, read && (access & EXEC) !== 0 ? 1 : 0);
