@@ -1,4 +1,4 @@
-import { get } from '@doorbell/bits';
+import { get, set } from '@doorbell/bits';
 import { CapId, MSI, msiLength, msiOffsets } from '../spec/index.js';
 import type { ConfigSpace } from './config-space.js';
 import type { MsiDefinition } from './definition.js';
@@ -34,6 +34,10 @@ export class MsiCapability {
       config.onWrite(header + this.at.mask, () => this.release());
     }
     config.onWrite(header, (now, before) => {
+      // More than the function is capable of is undefined in PCI 3.0; as QEMU, it takes what there is.
+      const capable = get(now, MSI.MultipleMessageCapable);
+      if (get(now, MSI.MultipleMessageEnable) > capable)
+        config.set(header, set(now, MSI.MultipleMessageEnable, capable));
       if (get(now, MSI.Enable) && !get(before, MSI.Enable)) this.release();
     });
   }
@@ -53,10 +57,8 @@ export class MsiCapability {
     this.pending &= ~(1 << (vector & (this.allocated - 1)));
   }
 
-  /** Multiple Message Enable above what the function is capable of counts as what it is capable of. */
   private get allocated(): number {
-    const control = this.config.get(this.header);
-    return 1 << Math.min(get(control, MSI.MultipleMessageEnable), get(control, MSI.MultipleMessageCapable));
+    return 1 << get(this.config.get(this.header), MSI.MultipleMessageEnable);
   }
   private get masks(): number {
     return this.definition.perVectorMasking ? this.config.get(this.header + this.at.mask) : 0;
