@@ -137,7 +137,8 @@ export class MsiWindow {
   }
 
   digest(): string {
-    return [...this.pages].map(([p, { iova, refs }]) => `${p.toString(16)}>${iova.toString(16)}x${refs}`).join(' ');
+    const pages = [...this.pages].map(([p, { iova, refs }]) => `${p.toString(16)}>${iova.toString(16)}x${refs}`);
+    return `${pages.join(' ')} ${this.free} free`;
   }
 
   private takeSlot(): number {

@@ -11,7 +11,7 @@ import {
   type SenderCheck,
 } from '@doorbell/irqchip';
 import type { Device } from '@doorbell/platform';
-import { NUMBERS } from '../spec/index.js';
+import { DOORBELL, NUMBERS } from '../spec/index.js';
 
 interface Target {
   cpu: number;
@@ -57,7 +57,7 @@ export class MinimalRoot implements RootLevel<Target> {
     const share = block.share<Share>(this);
     share.block = block;
     const { cpu, number } = share.targets[index]!;
-    const address = this.base + cpu * 4096;
+    const address = this.base + cpu * 4096 + DOORBELL;
     return { ...NO_MESSAGE, addressHi: Math.floor(address / 2 ** 32), addressLo: address >>> 0, data: number };
   }
 
@@ -74,7 +74,11 @@ export class MinimalRoot implements RootLevel<Target> {
   }
 
   doorbells(_device: Device, cpus: readonly number[]): readonly Doorbell[] {
-    return cpus.map((cpu) => ({ address: this.base + cpu * 4096, name: `${this.name} CPU ${cpu}`, exposes: [] }));
+    return cpus.map((cpu) => ({
+      address: this.base + cpu * 4096 + DOORBELL,
+      name: `${this.name} CPU ${cpu}`,
+      exposes: [],
+    }));
   }
   owner(_cpu: number, number: number): { block: MsiBlock; index: number } | undefined {
     const found = this.owners.get(number);

@@ -1,8 +1,8 @@
 import type { CpuInterface } from '@doorbell/irqchip';
 import type { HardwareHost, MmioRegion, Model } from '@doorbell/platform';
-import { NUMBERS } from '../spec/index.js';
+import { DOORBELL, NUMBERS } from '../spec/index.js';
 
-/** One page per CPU: whoever writes a number to its first word makes it pending there. */
+/** One page per CPU: whoever writes a number to its doorbell makes it pending there. */
 export class MinimalIrqchip implements Model, CpuInterface {
   readonly regions: readonly MmioRegion[];
   private bits: Uint8Array[];
@@ -10,14 +10,14 @@ export class MinimalIrqchip implements Model, CpuInterface {
   constructor(name: string, host: HardwareHost, base: number, cpus: number) {
     this.bits = Array.from({ length: cpus }, () => new Uint8Array(NUMBERS));
     const write = (offset: number, _size: number, value: number) => {
-      if (offset % 4096 !== 0 || value >= NUMBERS) {
+      if (offset % 4096 !== DOORBELL || value >= NUMBERS) {
         if (host.hooks.refused.isUsed())
           host.hooks.refused.call({ by: name, code: null, name: 'NO_SUCH_NUMBER', recorded: false });
         return;
       }
-      this.bits[offset / 4096]![value] = 1;
-      if (host.hooks.delivered.isUsed())
-        host.hooks.delivered.call({ controller: 'minimal', number: value, cpu: offset / 4096 });
+      const cpu = Math.floor(offset / 4096);
+      this.bits[cpu]![value] = 1;
+      if (host.hooks.delivered.isUsed()) host.hooks.delivered.call({ controller: 'minimal', number: value, cpu });
     };
     this.regions = [{ name, base, size: cpus * 4096, read: () => 0, write }];
   }

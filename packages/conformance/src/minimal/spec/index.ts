@@ -25,5 +25,6 @@ export const WRITABLE = 2;
 /** The entry points to a table (in a stream: to the root). */
 export const TABLE = 4;
 
-/** The smallest interrupt controller with a doorbell: one page per CPU; a written number becomes pending there. */
+/** The smallest interrupt controller with a doorbell: one page per CPU; a number written to its register becomes pending there. */
 export const NUMBERS = 4096;
+export const DOORBELL = 0x40;

@@ -1,0 +1,122 @@
+import { IommuCore, MsiWindow, RadixTable, Domain } from '@doorbell/iommu';
+import { MinimalIommu } from '../src/minimal/model/iommu.js';
+import { MinimalRoot } from '../src/minimal/driver/irqchip.js';
+import { MinimalUnit } from '../src/minimal/driver/iommu.js';
+
+/** A mistake planted in a back-end or in the core. */
+export interface Mutant {
+  readonly name: string;
+  /** Plants it; the result takes it out again. */
+  readonly plant: () => () => void;
+}
+
+type Methods = Record<string, (...args: never[]) => unknown>;
+type Body = (this: never, original: (...args: never[]) => unknown, ...args: never[]) => unknown;
+
+/** Replaces one method of a class; the replacement gets the original, bound. */
+export function method(cls: { prototype: unknown }, name: string, body: unknown): () => () => void {
+  return () => {
+    const prototype = cls.prototype as Methods;
+    const original = prototype[name]!;
+    prototype[name] = function (this: never, ...args: never[]) {
+      return (body as Body).call(this, original.bind(this), ...args);
+    };
+    return () => void (prototype[name] = original);
+  };
+}
+
+/** Replaces a getter. */
+function getter(cls: { prototype: object }, name: string, change: (value: number) => number): () => () => void {
+  return () => {
+    const original = Object.getOwnPropertyDescriptor(cls.prototype, name)!;
+    Object.defineProperty(cls.prototype, name, {
+      ...original,
+      get(this: object) {
+        return change(original.get!.call(this) as number);
+      },
+    });
+    return () => void Object.defineProperty(cls.prototype, name, original);
+  };
+}
+
+type Original = (...args: unknown[]) => unknown;
+
+export const coreMutants: readonly Mutant[] = [
+  { name: 'window off by one', plant: getter(MsiWindow, 'capacity', (n) => n + 1) },
+  { name: 'refcount leak', plant: method(MsiWindow, 'release', () => undefined) },
+  { name: 'stale IOTLB on unmap', plant: method(MinimalUnit, 'flush', () => undefined) },
+  {
+    name: 'flush of the wrong domain',
+    plant: method(MinimalUnit, 'forget', (original: Original, root: number) => original(root + 1)),
+  },
+  {
+    name: 'byte order swapped',
+    plant: method(MinimalRoot, 'compose', (original: Original, ...args: unknown[]) => {
+      const message = original(...args) as { data: number };
+      return { ...message, data: ((message.data & 0xff) << 8) | (message.data >>> 8) };
+    }),
+  },
+  {
+    name: 'lost write permission',
+    plant: method(RadixTable, 'map', (original: Original, iova: number, pa: number, size: number, rights: number) =>
+      original(iova, pa, size, rights & ~2),
+    ),
+  },
+  {
+    name: 'last page of a range',
+    plant: method(RadixTable, 'map', (original: Original, iova: number, pa: number, size: number, rights: number) =>
+      original(iova, pa, size > 4096 ? size - 4096 : size, rights),
+    ),
+  },
+  {
+    name: 'reserve before check',
+    plant: method(
+      MsiWindow,
+      'reserve',
+      function (this: { takeSlot(): number; free: number }, original: Original, ...args: unknown[]) {
+        try {
+          return original(...args);
+        } catch (error) {
+          if (this.free > 0) this.takeSlot();
+          throw error;
+        }
+      },
+    ),
+  },
+  {
+    name: 'partial group attach',
+    plant: method(IommuCore, 'membersOf', (original: Original, ...args: unknown[]) =>
+      (original(...args) as unknown[]).slice(0, 1),
+    ),
+  },
+  {
+    name: 'alias ignored',
+    plant: method(IommuCore, 'streamsOf', (original: Original, ...args: unknown[]) =>
+      (original(...args) as number[]).slice(0, 1),
+    ),
+  },
+  {
+    name: 'doorbell offset dropped',
+    plant: method(MsiWindow, 'iovaOf', (original: Original, ...args: unknown[]) => {
+      const iova = original(...args) as number;
+      return iova < 0 ? iova : iova - (iova % 4096);
+    }),
+  },
+  {
+    name: 'fault not recorded',
+    plant: method(
+      MinimalIommu,
+      'fault',
+      function (
+        this: { file: { set(offset: number, value: number): void; get(offset: number): number } },
+        original: Original,
+        ...args: unknown[]
+      ) {
+        const verdict = original(...args);
+        this.file.set(8, this.file.get(8) & ~4);
+        return verdict;
+      },
+    ),
+  },
+  { name: 'conflict checked in one order', plant: method(Domain, 'obstacle', () => null) },
+];
