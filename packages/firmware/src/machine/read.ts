@@ -1,4 +1,4 @@
-import { acpiSignature } from '../acpi/header.js';
+import { acpiSignature, openTable } from '../acpi/header.js';
 import { readDmar, type DmarTable } from '../acpi/dmar.js';
 import { readIort, type IortTable } from '../acpi/iort.js';
 import { readIvrs, type IvrsTable } from '../acpi/ivrs.js';
@@ -67,7 +67,7 @@ export function readMachine(files: readonly InputFile[]): Machine {
   const iort = take(table('IORT'), readIort);
   const madt = take(table('APIC'), readMadt);
   const mcfg = take(table('MCFG'), readMcfg);
-  take(table('VIOT'), (_, __, f) => f.add('VIOT_UNSUPPORTED', 'VIOT is there', { table: 'VIOT', offset: 0 }));
+  take(table('VIOT'), noteViot);
 
   const trees = files.filter(isTree);
   if (trees.length > 1) {
@@ -101,6 +101,14 @@ export function readMachine(files: readonly InputFile[]): Machine {
   }
   const pci = functions === null ? null : readTopology(functions, dump!.name, findings);
   return { sources, dmar, ivrs, iort, madt, mcfg, tree, pci, pciFile: dump?.name ?? null, findings };
+}
+
+/** VIOT (ACPI 5.2.33): header and count are checked, so that damage shows; its nodes are not decoded. */
+function noteViot(name: string, data: Uint8Array, findings: Findings): null {
+  const { bytes, found } = openTable(name, data, 'VIOT', findings);
+  const nodes = bytes.has(36, 2) ? `${bytes.u16(36)} nodes` : 'no room for nodes';
+  found('VIOT_UNSUPPORTED', 36, `VIOT with ${nodes}`);
+  return null;
 }
 
 function readTopology(functions: ReturnType<typeof readDump>, file: string, findings: Findings): Topology {
