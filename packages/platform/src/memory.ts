@@ -7,6 +7,8 @@ import type { MemoryPort } from './ports.js';
 const CHUNK_BITS = 19;
 const CHUNK = 2 ** CHUNK_BITS;
 const WORDS = CHUNK / 4;
+/** The bits of an offset in a chunk that an aligned word may have. */
+const ALIGNED = CHUNK - 4;
 /** Chunks per directory: 1 GiB. */
 const DIRECTORY_BITS = 30;
 const PER_DIRECTORY = 2 ** (DIRECTORY_BITS - CHUNK_BITS);
@@ -20,9 +22,10 @@ export interface MemoryBank {
   readonly size: number;
 }
 
+/** A power of two. */
 const SLOTS = 512;
-/** No offset from here is one inside a chunk. */
-const NOWHERE = Infinity;
+/** No base of a chunk. A small integer: while all addresses in use are such, the engine compares integers. */
+const NOWHERE = -1;
 
 /** Where an untouched chunk reads from: shared, never written. */
 const ZERO = new Uint32Array(WORDS);
@@ -40,10 +43,10 @@ export class PhysicalMemory implements MemoryPort {
   /** The banks with adjacent ones joined: an access may cross from one into the next. */
   private readonly extents: readonly MemoryBank[];
   private readonly directories = new Map<number, (Uint32Array | undefined)[]>();
-  /** Base of the chunk in `last`; beyond every address while there is none. */
+  /** Base of the chunk in `last`, or `NOWHERE`. */
   private lastBase = NOWHERE;
   private last: Uint32Array = ZERO;
-  private readonly slotKeys = new Float64Array(SLOTS).fill(-1);
+  private readonly slotKeys = new Float64Array(SLOTS).fill(NaN);
   private readonly slots: Uint32Array[] = new Array<Uint32Array>(SLOTS).fill(ZERO);
 
   /** Errors: `BAD_MEMORY_BANK` (no range, not multiples of 8, beyond 52 bits), `REGION_OVERLAP`. */
@@ -64,22 +67,20 @@ export class PhysicalMemory implements MemoryPort {
 
   /** Whether a walker may read there: never throws. */
   has(address: number): boolean {
-    const offset = address - this.lastBase;
-    return (offset >= 0 && offset < CHUNK) || this.contains(address);
+    return address - (address & (CHUNK - 1)) === this.lastBase || this.contains(address);
   }
 
   read32(address: number): number {
-    let offset = address - this.lastBase;
-    if (!(offset >= 0 && offset < CHUNK)) offset = this.select(address);
-    if (offset & 3) throw unaligned(address, 4);
-    return this.last[offset >>> 2]!;
+    // One comparison: no unaligned, negative, fractional or huge number less these bits is the base of a chunk.
+    const at = address & ALIGNED;
+    if (address - at !== this.lastBase) return this.far32(address);
+    return this.last[at >>> 2]!;
   }
 
   write32(address: number, value: number): void {
-    let offset = address - this.lastBase;
-    if (!(offset >= 0 && offset < CHUNK) || this.last === ZERO) offset = this.selectForWrite(address);
-    if (offset & 3) throw unaligned(address, 4);
-    this.last[offset >>> 2] = value;
+    const at = address & ALIGNED;
+    if (address - at !== this.lastBase || this.last === ZERO) this.far32ForWrite(address);
+    this.last[at >>> 2] = value;
   }
 
   write64(address: number, hi: number, lo: number): void {
@@ -205,10 +206,22 @@ export class PhysicalMemory implements MemoryPort {
     return (h >>> 0).toString(16).padStart(8, '0');
   }
 
+  /** A read outside the last chunk, or an unaligned one. */
+  private far32(address: number): number {
+    const at = this.select(address);
+    if (at & 3) throw unaligned(address, 4);
+    return this.last[at >>> 2]!;
+  }
+
+  private far32ForWrite(address: number): void {
+    if (address & 3) throw unaligned(address, 4);
+    this.selectForWrite(address);
+  }
+
   /** Makes `last` the chunk of `address` and returns the offset in it. */
   private select(address: number): number {
     const key = Math.floor(address / CHUNK);
-    const slot = key % SLOTS;
+    const slot = key & (SLOTS - 1);
     if (this.slotKeys[slot] === key) {
       this.last = this.slots[slot]!;
       this.lastBase = key * CHUNK;
@@ -235,14 +248,14 @@ export class PhysicalMemory implements MemoryPort {
       return;
     }
     this.lastBase = key * CHUNK;
-    this.slotKeys[key % SLOTS] = key;
-    this.slots[key % SLOTS] = chunk;
+    this.slotKeys[key & (SLOTS - 1)] = key;
+    this.slots[key & (SLOTS - 1)] = chunk;
   }
 
   private forget(): void {
     this.lastBase = NOWHERE;
     this.last = ZERO;
-    this.slotKeys.fill(-1);
+    this.slotKeys.fill(NaN);
     this.slots.fill(ZERO);
   }
 
