@@ -18,11 +18,19 @@ import {
   EDU_LIVENESS,
   EDU_STATUS,
 } from '../../spec/index.js';
-import { definePciFunction, type BarHandler, type FunctionBehaviour, type FunctionPort } from '../definition.js';
+import {
+  definePciFunction,
+  type BarHandler,
+  type FunctionBehaviour,
+  type FunctionDefinition,
+  type FunctionPort,
+} from '../definition.js';
 
 export interface EduOptions {
   /** Address bits that its DMA engine drives, as QEMU's dma_mask. Default 28, as there. */
   readonly dmaBits?: number;
+  /** Vectors of MSI-X, which QEMU's does not have. Vector 0 is used. Default: no such capability. */
+  readonly msix?: number;
 }
 
 const RUN = EDU_DMA_COMMAND.Run.mask;
@@ -30,8 +38,8 @@ const COMPUTING = EDU_STATUS.Computing.mask;
 const IRQ_AFTER = EDU_STATUS.RaiseAfterFactorial.mask;
 
 /** QEMU's `edu`: factorial, a DMA engine with a 4 KiB buffer, one MSI (or INTA). */
-export const edu = (options: EduOptions = {}) =>
-  definePciFunction({
+export const edu = (options: EduOptions = {}): FunctionDefinition =>
+  definePciFunction<FunctionDefinition>({
     name: 'edu',
     ...EDU_IDS,
     subsystem: { vendor: 0x1af4, device: 0x1100 },
@@ -39,6 +47,7 @@ export const edu = (options: EduOptions = {}) =>
     pin: 1,
     bars: { 0: { size: EDU_BAR_SIZE } },
     msi: { vectors: 1, address64: true },
+    ...(options.msix && { msix: { vectors: options.msix } }),
     create: (port) => new Edu(port, options.dmaBits ?? 28),
   });
 
