@@ -7,6 +7,10 @@ export interface Note {
   /** Requester of the message. */
   readonly sid?: number;
   readonly message?: readonly [number, number];
+  /** The context entry has reserved bits set, and FPD; and this was asked of it. */
+  readonly fpdReserved?: { readonly iova: number; readonly sid: number; readonly write: boolean };
+  /** The page has been translated before and not been invalidated. */
+  readonly cached?: boolean;
 }
 
 /** One known difference between QEMU 7.2 and the architecture. It excuses one field, and only with exactly this result. */
@@ -29,6 +33,27 @@ const unrecorded = (field: string, value: string | number): Deviation => ({
   field,
   applies: (_note, model) => INTERRUPT(model['reason']),
   qemu: () => value,
+});
+
+/** What stands in the IOTLB is checked there, and a refusal is blocked without a record. */
+const cachedPermission = (field: string, value: string | number): Deviation => ({
+  id: `cached-permission-${field}`,
+  citation: 'qemu-oracle: a permission failure on a page that is in the IOTLB is blocked but not recorded',
+  field,
+  applies: ({ cached }, model) => cached === true && (model['reason'] === 5 || model['reason'] === 6),
+  qemu: () => value,
+});
+
+/** FPD hides reason 0xb in the architecture. */
+const reservedContext = (
+  field: string,
+  value: (asked: NonNullable<Note['fpdReserved']>) => string | number,
+): Deviation => ({
+  id: `context-reserved-fpd-${field}`,
+  citation: 'fact sheet §6, row 0xB: masked by FPD; QEMU reports it regardless',
+  field,
+  applies: ({ fpdReserved }) => fpdReserved !== undefined,
+  qemu: ({ fpdReserved }) => value(fpdReserved!),
 });
 
 /** The message that an IRTE makes, whatever keeps the architecture from sending it. EIME = 0. */
@@ -72,7 +97,7 @@ export const DEVIATIONS: readonly Deviation[] = [
     id: 'pasid-ffff',
     citation: 'fact sheet §10: QEMU stores 16 PASID bits in FRCD, 0xffff for none',
     field: 'pasid',
-    applies: (_note, model, qemu) => model['record'] === 1 && qemu['record'] === 1,
+    applies: ({ fpdReserved }, model, qemu) => !fpdReserved && model['record'] === 1 && qemu['record'] === 1,
     qemu: () => 0xffff,
   },
   unrecorded('fsts', 0),
@@ -80,6 +105,22 @@ export const DEVIATIONS: readonly Deviation[] = [
   unrecorded('address', '-'),
   unrecorded('reason', 0),
   unrecorded('sid', 0),
+  cachedPermission('fsts', 0),
+  cachedPermission('record', 0),
+  cachedPermission('address', '-'),
+  cachedPermission('reason', 0),
+  cachedPermission('type', 0),
+  cachedPermission('sid', 0),
+  reservedContext('fsts', () => 2),
+  reservedContext('record', () => 1),
+  reservedContext(
+    'address',
+    ({ iova }) => `0x${Math.floor(iova / 2 ** 32).toString(16)}_${((iova & 0xffff_f000) >>> 0).toString(16)}`,
+  ),
+  reservedContext('reason', () => 0xb),
+  reservedContext('pasid', () => 0xffff),
+  reservedContext('type', ({ write }) => (write ? 0 : 4)),
+  reservedContext('sid', ({ sid }) => sid),
   { id: 'bus-range', citation: SWAPPED, field: 'sent', applies: swapped, qemu: () => 'nothing' },
   {
     id: 'bus-range-irr',
