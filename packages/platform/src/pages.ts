@@ -67,6 +67,8 @@ export class RangePageAllocator implements PageAllocator {
         { address, size },
       );
     }
+    // Free pages hold zeros, so that taking pages for a plan that fails leaves memory bit-identical.
+    this.memory.fill(address, bytes, 0);
     this.extents.splice(i, 0, { base: address, size: bytes });
     for (const j of [i, i - 1]) {
       const a = this.extents[j];

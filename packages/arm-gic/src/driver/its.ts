@@ -45,6 +45,16 @@ interface ItsShare extends Prepared<ItsTargetOf> {
   readonly device: ItsDevice;
   targets: ItsTargetOf[];
   live: boolean;
+  /** A page of the indirect device table that the block brings; null where it is there. */
+  page: LevelTwoPage | null;
+}
+
+/** A reserved page of the device table: linked when the block is committed. */
+interface LevelTwoPage {
+  /** Its level-one entry. */
+  readonly at: number;
+  readonly base: number;
+  readonly bytes: number;
 }
 
 export interface ItsParts {
@@ -117,8 +127,9 @@ export class ItsDriver implements Driver, RootLevel<ItsTargetOf> {
     const fresh = device === undefined;
     const intids = gic.lpis.take(request.count);
     let firstEvent = -1;
+    let page: LevelTwoPage | null = null;
     try {
-      this.levelTwo(id);
+      page = this.levelTwo(id);
       device ??= new ItsDevice(
         id,
         this.parts.host,
@@ -130,6 +141,7 @@ export class ItsDriver implements Driver, RootLevel<ItsTargetOf> {
     } catch (error) {
       gic.lpis.give(intids);
       if (fresh) device?.free();
+      if (page) this.parts.host.pages.free(page.base, page.bytes);
       throw error;
     }
     this.devices.set(id, device);
@@ -144,12 +156,19 @@ export class ItsDriver implements Driver, RootLevel<ItsTargetOf> {
       device,
       targets,
       live: false,
-      commit: () => this.commit(share),
+      page,
+      commit: () => {
+        this.linkLevelTwo(share);
+        this.commit(share);
+      },
       release: () => {
         this.unmap(share);
         this.giveBack(share);
       },
-      cancel: () => this.giveBack(share),
+      cancel: () => {
+        if (share.page) this.parts.host.pages.free(share.page.base, share.page.bytes);
+        this.giveBack(share);
+      },
     };
     this.shares.add(share);
     return share;
@@ -322,15 +341,24 @@ export class ItsDriver implements Driver, RootLevel<ItsTargetOf> {
     if (indirect) this.indirect = { table: base, pageBytes, perPage: Math.floor(pageBytes / entry) };
   }
 
-  /** Makes sure that an indirect device table has the page of a DeviceID. Pages stay: an empty one maps nothing. */
-  private levelTwo(id: number): void {
-    if (this.indirect === null) return;
+  /** A page for the DeviceID's part of an indirect device table, reserved only; null where there is one. */
+  private levelTwo(id: number): LevelTwoPage | null {
+    if (this.indirect === null) return null;
     const { memory, pages } = this.parts.host;
     const { table, pageBytes, perPage } = this.indirect;
     const at = table + 8 * Math.floor(id / perPage);
-    if (memory.read32(at + 4) >>> 31 === 1) return;
-    const page = pages.allocate(pageBytes, pageBytes);
-    memory.write64(at, (0x8000_0000 | Math.floor(page / 2 ** 32)) >>> 0, page >>> 0);
+    if (memory.read32(at + 4) >>> 31 === 1) return null;
+    return { at, base: pages.allocate(pageBytes, pageBytes), bytes: pageBytes };
+  }
+
+  /** Makes a reserved page part of the table. It stays when the block goes: an empty one maps nothing. */
+  private linkLevelTwo(share: ItsShare): void {
+    const { memory, pages } = this.parts.host;
+    const page = share.page;
+    if (page === null) return;
+    share.page = null;
+    if (memory.read32(page.at + 4) >>> 31 === 1) return pages.free(page.base, page.bytes);
+    memory.write64(page.at, (0x8000_0000 | Math.floor(page.base / 2 ** 32)) >>> 0, page.base >>> 0);
     memory.barrier();
   }
 }
