@@ -118,7 +118,6 @@ export const DEVIATIONS: readonly Deviation[] = [
     ({ iova }) => `0x${Math.floor(iova / 2 ** 32).toString(16)}_${((iova & 0xffff_f000) >>> 0).toString(16)}`,
   ),
   reservedContext('reason', () => 0xb),
-  reservedContext('pasid', () => 0xffff),
   reservedContext('type', ({ write }) => (write ? 0 : 4)),
   reservedContext('sid', ({ sid }) => sid),
   { id: 'bus-range', citation: SWAPPED, field: 'sent', applies: swapped, qemu: () => 'nothing' },
