@@ -107,7 +107,7 @@ describe.skipIf(!there)(`${NAME}: a real kernel's tables`, () => {
         delivered = null;
         if (unit.translate(request, out) !== Verdict.interrupt || !unit.interrupt(request, out))
           return { reason: out.code };
-        const { vector, destination, destinationMode, deliveryMode } = delivered! as Delivery;
+        const { vector, destination, destinationMode, deliveryMode } = delivered as unknown as Delivery;
         return {
           vector,
           dest: destination,

@@ -36,7 +36,10 @@ describe('vectors of the local APICs', () => {
     const all = core.domainFor(nic).allocate({ count: 412, cpus: [0, 1] });
     const full = core.digest();
     expect(() => core.domainFor(nic).allocate({ count: 2 })).toThrow(
-      expect.objectContaining({ code: 'IRQ_EXHAUSTED', details: expect.objectContaining({ needed: 2, available: 0 }) }),
+      expect.objectContaining({
+        code: 'IRQ_EXHAUSTED',
+        details: expect.objectContaining({ needed: 2, available: 0 }) as unknown,
+      }),
     );
     expect(core.digest()).toBe(full);
     all.free();

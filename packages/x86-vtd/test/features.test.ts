@@ -177,7 +177,10 @@ describe('interrupt entries', () => {
     expect([0x40, 0x44, 0x41].map((by) => send(phantom, by))).toEqual([true, true, false]);
     expect([0x300, 0x308, 0x200].map((by) => send(legacy, by))).toEqual([true, true, false]);
     expect([0x300, 0x408, 0x500, 0x200].map((by) => send(bridged, by))).toEqual([true, true, false, false]);
-    expect(m.core.senderCheck(plain)).toMatchObject({ scope: 'vector', witness: expect.stringContaining('SVT = 1') });
+    expect(m.core.senderCheck(plain)).toMatchObject({
+      scope: 'vector',
+      witness: expect.stringContaining('SVT = 1') as unknown,
+    });
     expect(m.core.senderCheck(bridged).witness).toContain('buses 0x3–0x4');
   });
 
@@ -192,7 +195,10 @@ describe('interrupt entries', () => {
   it('run out with the arithmetic', () => {
     const m = machine({ interruptEntries: 4 });
     expect(() => m.core.domainFor(nic).allocate({ count: 5 })).toThrow(
-      expect.objectContaining({ code: 'IRQ_EXHAUSTED', details: expect.objectContaining({ needed: 5, available: 4 }) }),
+      expect.objectContaining({
+        code: 'IRQ_EXHAUSTED',
+        details: expect.objectContaining({ needed: 5, available: 4 }) as unknown,
+      }),
     );
   });
 

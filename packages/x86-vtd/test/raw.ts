@@ -61,7 +61,10 @@ export class RawUnit {
   constructor(options: VtdOptions = {}, status = 'TE+QI+IR') {
     const { memoryModel, bus, clock, trace, diagnostics, hooks } = this.platform;
     const fabric = (segment?: number) => this.platform.fabric(segment);
-    const host: HardwareHost = { memoryModel, bus, clock, trace, diagnostics, hooks, nodes: [], fabric };
+    const service = (): never => {
+      throw new Error('a unit asks for no services');
+    };
+    const host: HardwareHost = { memoryModel, bus, clock, trace, diagnostics, hooks, nodes: [], fabric, service };
     const apic = {
       message: (hi: number, lo: number, data: number) => void this.passed.push([hi, lo, data]),
       deliver: (...what: number[]) => void this.delivered.push(what),

@@ -1,4 +1,4 @@
-import { Q35 } from '@doorbell/qemu';
+import { EduPort } from './edu.js';
 import type { Sent, Side } from './side.js';
 
 /** Register offsets as the fact sheet lists them. */
@@ -46,7 +46,6 @@ export const TARGETS = [0x20_0000, 0x20_1000, 0x40_0000, 0x40_5000, 0x60_0000, 0
 
 export const EDU = [0x28, 0x30] as const;
 const MARK = 0xcafe_f00d;
-const BUFFER = 0x4_0000;
 
 /** What an operation showed: values by name, so that a difference names its field. */
 export type Seen = Readonly<Record<string, string | number>>;
@@ -55,16 +54,14 @@ export type Seen = Readonly<Record<string, string | number>>;
 export class Bench {
   private tail = 0;
 
+  private readonly edu: readonly EduPort[];
+
   constructor(readonly side: Side) {
-    for (const n of [0, 1]) {
-      const config = this.config(n);
-      side.cpu.write32(config + 0x10, this.bar(n));
-      side.cpu.write16(config + 4, 6);
-    }
+    this.edu = [5, 6].map((slot) => new EduPort(side.cpu, slot, () => side.settle()));
     // The mark goes into both buffers while nothing is translated.
     this.off();
     side.memory.write32(TARGETS[0], MARK);
-    for (const n of [0, 1]) this.transfer(n, 'read', TARGETS[0]);
+    for (const edu of this.edu) edu.dma('read', TARGETS[0]);
   }
 
   get(offset: number): number {
@@ -178,30 +175,21 @@ export class Bench {
     const { memory } = this.side;
     const places = candidates(iova);
     for (const at of places) memory.write32(at, 0);
-    this.transfer(device, 'write', iova);
+    this.edu[device]!.dma('write', iova);
     const landed = places.find((at) => memory.read32(at) === MARK);
     return { landed: landed === undefined ? 'nowhere' : `0x${landed.toString(16)}`, ...this.faults() };
   }
 
   /** What a 4-byte read of a function records; its data goes to a part of the buffer that nobody looks at. */
   read(iova: number, device = 0): Seen {
-    this.transfer(device, 'read', iova, 0x100);
+    this.edu[device]!.dma('read', iova, 0x100);
     return this.faults();
   }
 
   /** The function's MSI with this message. */
   msi(address: number, data: number, device = 0): Seen {
-    const { cpu } = this.side;
-    const config = this.config(device);
-    const at = config + (cpu.read8(config + 0x34) & 0xfc);
-    cpu.write32(at + 4, address >>> 0);
-    cpu.write32(at + 8, 0);
-    cpu.write16(at + 12, data);
-    cpu.write16(at + 2, 1);
     this.side.sent();
-    cpu.write32(this.bar(device) + 0x60, 1);
-    this.side.settle();
-    cpu.write32(this.bar(device) + 0x64, 1);
+    this.edu[device]!.fire(address, data);
     return { ...this.arrived(), ...this.faults() };
   }
 
@@ -231,27 +219,6 @@ export class Bench {
 
   registers(...names: (keyof typeof R)[]): Seen {
     return Object.fromEntries(names.map((name) => [name, this.get(R[name])]));
-  }
-
-  private transfer(device: number, direction: 'read' | 'write', iova: number, offset = 0): void {
-    const { cpu } = this.side;
-    const bar = this.bar(device);
-    const buffer = BUFFER + offset;
-    const [source, target] = direction === 'read' ? [iova, buffer] : [buffer, iova];
-    cpu.write64(bar + 0x80, Math.floor(source / 2 ** 32), source >>> 0);
-    cpu.write64(bar + 0x88, Math.floor(target / 2 ** 32), target >>> 0);
-    cpu.write64(bar + 0x90, 0, 4);
-    cpu.write64(bar + 0x98, 0, direction === 'read' ? 1 : 3);
-    this.side.settle();
-    for (let n = 0; cpu.read32(bar + 0x98) & 1; n++)
-      if (n > 10_000) throw new Error(`edu of ${this.side.name} never ends`);
-  }
-
-  private config(device: number): number {
-    return Q35.ecam + ((5 + device) << 15);
-  }
-  private bar(device: number): number {
-    return Q35.bars + 0x10_0000 * device;
   }
 }
 

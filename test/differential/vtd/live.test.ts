@@ -1,12 +1,11 @@
 import { INTERRUPTS, type MsiBlock } from '@doorbell/irqchip';
 import { IOMMU } from '@doorbell/iommu';
-import { HardwareError, Platform, READ, WRITE } from '@doorbell/platform';
-import { lapicState, Q35, qemuAvailable, startQ35, type QemuMachine } from '@doorbell/qemu';
+import { HardwareError, Platform, READ, WRITE, type Device } from '@doorbell/platform';
+import { lapicState, qemuAvailable, startQ35, type QemuMachine } from '@doorbell/qemu';
 import { apic } from '@doorbell/x86-apic';
 import { vtd, type VtdDriver } from '@doorbell/x86-vtd';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Edu } from '../../../packages/qemu/test/edu.js';
-import { device } from '../../../packages/x86-vtd/test/machine.js';
+import { EduPort } from './edu.js';
 
 const qemu = qemuAvailable('x86_64');
 if (!qemu.available) console.warn(`skipped: x86 drivers on QEMU: ${qemu.reason}`);
@@ -17,16 +16,26 @@ const KINDS = [
   ['caching mode', 'intel-iommu,intremap=on,aw-bits=48,caching-mode=on', 2 ** 48],
 ] as const;
 
+/** The edu at 00:05.0, as the cores see it. */
+const nic: Device = {
+  name: '0000:00:05.0',
+  kind: 'pci',
+  segment: 0,
+  requester: 0x28,
+  aliases: [0x28],
+  dmaBits: 64,
+  isolation: { group: 0, isolated: true, witness: [] },
+};
+
 /** The drivers that run on our models, unchanged, on QEMU's devices. */
 describe.skipIf(!qemu.available).each(KINDS)('x86 drivers on QEMU, %s', (_name, iommuDevice, apertureEnd) => {
   let machine: QemuMachine;
-  let edu: Edu;
+  let edu: EduPort;
   let platform: Platform;
-  const nic = device(5 << 3);
 
   beforeAll(() => {
     machine = startQ35({ cpus: 2, iommu: iommuDevice, devices: ['edu,addr=5.0,dma_mask=0xffffffffffffffff'] });
-    edu = new Edu(machine.cpu, Q35.ecam + (5 << 15), Q35.bars);
+    edu = new EduPort(machine.cpu, 5);
     const host = {
       name: 'pci0',
       compatible: 'test',
@@ -46,16 +55,8 @@ describe.skipIf(!qemu.available).each(KINDS)('x86 drivers on QEMU, %s', (_name, 
     machine.close();
   });
 
-  const dma = (direction: 'read' | 'write', at: number) => {
-    edu.start(direction, at);
-    machine.waitUntil('edu', () => !edu.busy);
-  };
-  const fire = (block: MsiBlock) => {
-    const { addressLo, data } = block.message(0);
-    edu.enableMsi(addressLo, data);
-    machine.cpu.write32(edu.bar + 0x64, 1);
-    edu.raise();
-  };
+  const dma = (direction: 'read' | 'write', at: number) => edu.dma(direction, at);
+  const fire = (block: MsiBlock) => edu.fire(block.message(0).addressLo, block.message(0).data);
   const driver = () => platform.driver('dmar0') as VtdDriver;
 
   it('reads what the unit is from its registers', () => {
@@ -120,7 +121,7 @@ describe.skipIf(!qemu.available).each(KINDS)('x86 drivers on QEMU, %s', (_name, 
     const mine = lapicState(machine, 0).requested.filter((v) => core.owner(0, v)?.block === block);
     expect(mine).toHaveLength(1);
     block.free();
-    edu.raise();
+    edu.again();
     expect(lapicState(machine, 1).requested).toEqual([vector]);
   });
 

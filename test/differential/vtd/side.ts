@@ -42,7 +42,7 @@ export function modelSide({ awBits = 48, cachingMode = false }: UnitOptions): Si
   const { cpu } = platform;
   cpu.out32!(0xcf8, 0x8000_0060);
   cpu.out32!(0xcfc, (Q35.ecam | 1) >>> 0);
-  let sent: Sent[] = [];
+  const sent: Sent[] = [];
   platform.hooks.delivered.tap('differential', (event: Delivery) => {
     sent.push({
       destination: Number(event['destination']),

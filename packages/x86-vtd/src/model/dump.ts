@@ -18,8 +18,9 @@ const { CAP, ECAP } = spec;
 export function readDump(registers: unknown, base: number | null): RegisterDump {
   const dump = isRecord(registers) ? registers : {};
   const problems: string[] = [];
-  if (dump['kind'] !== undefined && dump['kind'] !== 'vtd')
-    problems.push(`these are registers of ${String(dump['kind'])}, not of a VT-d unit`);
+  const { kind } = dump;
+  if (kind !== undefined && kind !== 'vtd')
+    problems.push(`these are registers of ${typeof kind === 'string' ? kind : 'something'}, not of a VT-d unit`);
   const theirs = baseOf(registers);
   if (base !== null && theirs !== null && theirs !== base)
     problems.push(`the registers were read at ${hex(theirs)}, this unit is at ${hex(base)}`);

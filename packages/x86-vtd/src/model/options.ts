@@ -121,7 +121,7 @@ export function checkOptions(
     if (!(c[option] >= 0xc0 && c[option] < 0x3ff0 && c[option] % 16 === 0))
       bad(option, 'is a multiple of 16 from 0xc0 on');
   }
-  if (options['mutant'] !== undefined && !mutants.includes(String(options['mutant'])))
+  if (!['none', undefined, ...mutants].includes(options['mutant'] as string | undefined))
     bad('mutant', `is one of ${mutants.join(', ')}`);
   if (c.interruptRemapping && !c.queuedInvalidation) bad('interruptRemapping', 'needs queued invalidation');
   if (c.extendedInterruptMode && !c.interruptRemapping) bad('extendedInterruptMode', 'needs interrupt remapping');
