@@ -22,4 +22,5 @@ export { buildTopology, resolvePath, type Placed, type ResolvedPath, type Topolo
 export { isolationGroups, requesterIds } from './lspci/groups.js';
 export { describe as describeRead, describeMachine } from './machine/describe.js';
 export { readMachine, type Machine } from './machine/read.js';
+export { platformNodes, COMPATIBLE, type MachineNodes, type Omission } from './nodes/index.js';
 export type * from './machine/types.js';

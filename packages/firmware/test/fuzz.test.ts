@@ -1,7 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { describeMachine, FirmwareError, findingKinds, readMachine, type InputFile } from '@doorbell/firmware';
+import {
+  describeMachine,
+  describeRead,
+  FirmwareError,
+  findingKinds,
+  platformNodes,
+  readMachine,
+  type InputFile,
+} from '@doorbell/firmware';
 import { SMALL } from './support/small.js';
 import { cutAt, flip, mend, random } from './support/mutate.js';
 import { filesNamed, needs, shortName } from './support/shared.js';
@@ -22,7 +30,9 @@ function attempt(files: readonly InputFile[], what: string): ReturnType<typeof d
   const begun = performance.now();
   let result: ReturnType<typeof describeMachine> | FirmwareError;
   try {
-    const text = JSON.stringify((result = describeMachine(files)));
+    const machine = readMachine(files);
+    const text = JSON.stringify((result = describeRead(machine)));
+    platformNodes(machine, result);
     if (!text.startsWith('{')) throw new Error(`${what}: no JSON object`);
     for (const f of result.findings) if (!(f.code in findingKinds)) throw new Error(`${what}: unknown code ${f.code}`);
     answered++;

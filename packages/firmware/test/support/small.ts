@@ -207,7 +207,7 @@ export const SMALL: readonly InputFile[] = [
     'IVRS.dat',
     ivrs(
       ivhd10(2, 0xfeb80000, [3, u16(8), 0], [4, u16(0xfffe), 0], special(1, 4, 0xa0)),
-      ivhd(0x11, 2, 0xfeb80000, special(1, 4, 0xa0)),
+      ivhd(0x11, 2, 0xfeb80000, [3, u16(8), 0], [4, u16(0xfffe), 0], special(1, 4, 0xa0)),
       ivmd(0x21, 0x10, 0, 0x7f800000, 0x1000),
     ),
   ),

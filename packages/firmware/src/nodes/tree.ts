@@ -1,0 +1,147 @@
+import type { IdMapEntry, MemoryBank, PlatformNode } from '@doorbell/platform';
+import { readReg } from '../devicetree/address.js';
+import { walk, type Tree, type TreeNode } from '../devicetree/tree.js';
+import type { Machine } from '../machine/read.js';
+import type { MachineDescription, PciHostDescription } from '../machine/types.js';
+import { bankOf, COMPATIBLE, placed, type NodeParts, type Omissions } from './parts.js';
+
+/** What a device tree describes. Names: `smmu0`, `pamu0`, `its0`, `v2m0`, `msi0`, `gic0`, `mpic0`, `pci0`. */
+export function treeNodes(machine: Machine, d: MachineDescription, omissions: Omissions): NodeParts {
+  const byPath = new Map<string, TreeNode>([...walk(machine.tree!.root)].map((n) => [n.path, n]));
+  const endian = isBig(machine.tree!.root) ? ({ endian: 'big' } as const) : {};
+  const units: PlatformNode[] = [];
+  /** As `idMappings` spells a target → the node's name. */
+  const named = new Map<string, string>();
+  const sizeOf = (path: string | undefined, least: bigint): bigint => {
+    const size = path === undefined ? undefined : readReg(byPath.get(path)!)?.[0]?.size;
+    return size === undefined || size === 0n ? least : size;
+  };
+
+  for (const n of byPath.values()) {
+    const kind = n.isCompatible('arm,gic-v3') ? 'gicv3' : n.isCompatible('fsl,mpic') ? 'mpic' : null;
+    if (kind === null || isOff(n)) continue;
+    const reg = (readReg(n) ?? []).flatMap((r) => bankOf(r.base, r.size) ?? []);
+    const name = kind === 'gicv3' ? 'gic0' : 'mpic0';
+    if (reg.length === 0) omissions.add(name, `${n.path} has no usable address`);
+    else {
+      const options = kind === 'gicv3' ? { cpus: cpusOf(machine.tree!) } : {};
+      units.push({ name, compatible: COMPATIBLE[kind], reg, ...(kind === 'mpic' ? endian : {}), options });
+    }
+  }
+  const counts: Record<string, number> = {};
+  for (const c of d.msiControllers) {
+    const [short, compatible] = MSI[c.type];
+    const name = `${short}${(counts[short] = (counts[short] ?? -1) + 1)}`;
+    named.set(`${c.type === 'gicv3-its' ? 'its' : c.type}@${c.base ?? '?'}`, name);
+    const node = byPath.get(c.node!)!;
+    const spis = node.cell('arm,msi-num-spis');
+    const baseSpi = node.cell('arm,msi-base-spi');
+    const v2m = { ...(spis !== null && { spis }), ...(baseSpi !== null && { baseSpi }) };
+    const mpic = { vectors: c.vectors, doorbell: c.doorbell, tree: node.strings('compatible') };
+    const options = c.type === 'gicv2m' ? v2m : c.type === 'mpic-msi' ? mpic : {};
+    const size = sizeOf(c.node, c.type === 'gicv3-its' ? 0x20000n : 0x1000n);
+    const big = c.type === 'mpic-msi' ? endian : {};
+    units.push(...placed({ name, compatible, ...big, options }, c.base, size, omissions));
+  }
+  for (const u of d.iommus) {
+    const compatible =
+      u.type === 'pamu' ? COMPATIBLE.pamu : u.type === 'smmuv3' ? COMPATIBLE.smmuv3 : COMPATIBLE.smmuv2;
+    if (u.type !== 'pamu') named.set(`${u.type}@${u.base ?? '?'}`, u.name);
+    const size = u.type === 'pamu' ? 0x1000n : sizeOf(u.node, 0x20000n);
+    const options = u.type === 'pamu' ? { liodns: u.liodns } : {};
+    const big = u.type === 'pamu' ? endian : {};
+    units.push(...placed({ name: u.name, compatible, ...big, options }, u.base, size, omissions));
+  }
+  const present = new Set(units.map((u) => u.name));
+  const map = (host: PciHostDescription, property: 'iommu-map' | 'msi-map'): IdMapEntry[] =>
+    d.idMappings.flatMap((m) => {
+      if (m.from !== host.node || m.property !== property) return [];
+      const to = m.to === null ? undefined : named.get(m.to);
+      if (to === undefined || !present.has(to)) {
+        omissions.add(host.node, `${property} leads to ${m.to ?? 'no node'}, which is no node here`);
+        return [];
+      }
+      return [{ inputBase: m.inputBase, count: m.count, outputBase: m.outputBase, to }];
+    });
+  const hosts = d.pciHosts.map((h, i): PlatformNode => {
+    const iommuMap = map(h, 'iommu-map');
+    const msiMap = map(h, 'msi-map');
+    // `msi-parent` without a map: every function, under its requester id.
+    const parent = msiMap.length > 0 ? undefined : h.msiParents.map((p) => named.get(p)).find((p) => p !== undefined);
+    if (parent !== undefined) msiMap.push({ inputBase: 0, count: 65536, outputBase: 0, to: parent });
+    return hostNode(byPath.get(h.node)!, h, i, iommuMap, msiMap);
+  });
+  return { units, hosts };
+}
+
+const MSI = {
+  'gicv3-its': ['its', COMPATIBLE.its],
+  gicv2m: ['v2m', COMPATIBLE.v2m],
+  'mpic-msi': ['msi', COMPATIBLE.mpicMsi],
+} as const;
+
+function hostNode(
+  node: TreeNode,
+  h: PciHostDescription,
+  index: number,
+  iommuMap: readonly IdMapEntry[],
+  msiMap: readonly IdMapEntry[],
+): PlatformNode {
+  const generic = node.isCompatible('pci-host-ecam-generic');
+  const first = readReg(node)?.[0];
+  const bank = first === undefined ? null : bankOf(first.base, first.size);
+  const buses = bank === null ? 0 : Math.min(Math.floor(bank.size / 2 ** 20), h.lastBus - h.firstBus + 1);
+  return {
+    name: `pci${h.domain ?? index}`,
+    compatible: generic ? COMPATIBLE.pciHost : (h.compatible[0] ?? 'pci'),
+    segment: h.domain ?? index,
+    ...(bank && { reg: [bank] }),
+    ...(iommuMap.length > 0 && { iommuMap }),
+    ...(msiMap.length > 0 && { msiMap }),
+    options: {
+      ...(generic && bank && buses > 0 && { ecam: { base: bank.base, buses, firstBus: h.firstBus } }),
+      windows: memoryWindows(node),
+      functions: [],
+      node: h.node,
+    },
+  };
+}
+
+/** CPU addresses of the 32- and 64-bit memory windows in a host's `ranges` (IEEE 1275 PCI binding: phys.hi, mid, lo). */
+function memoryWindows(node: TreeNode): MemoryBank[] {
+  const cells = node.cells('ranges') ?? [];
+  const up = node.parent?.cell('#address-cells') ?? 2;
+  const sizeCells = node.cell('#size-cells') ?? 2;
+  const row = 3 + up + sizeCells;
+  const join = (from: number, count: number): bigint =>
+    cells.slice(from, from + count).reduce((v, c) => (v << 32n) | BigInt(c), 0n);
+  const out: MemoryBank[] = [];
+  for (let i = 0; up > 0 && sizeCells > 0 && i + row <= cells.length; i += row) {
+    const space = (cells[i]! >>> 24) & 3; // 1: I/O, 2: 32-bit memory, 3: 64-bit memory
+    const bank = space < 2 ? null : bankOf(join(i + 3, up), join(i + 3 + up, sizeCells));
+    if (bank !== null && bank.size > 0) out.push(bank);
+  }
+  return out;
+}
+
+/** RAM: nodes with device_type "memory". */
+export function treeMemory(tree: Tree, omissions: Omissions): MemoryBank[] {
+  const out: MemoryBank[] = [];
+  for (const n of walk(tree.root)) {
+    if (!n.strings('device_type').includes('memory') || isOff(n)) continue;
+    for (const r of readReg(n) ?? []) {
+      const bank = bankOf(r.base, r.size);
+      if (bank === null) omissions.add(n.path, 'RAM without a usable address');
+      else if (bank.size > 0) out.push(bank);
+    }
+  }
+  if (out.length === 0) omissions.add('memory', 'the tree leaves the size of RAM to the boot loader');
+  return out;
+}
+
+const isOff = (n: TreeNode): boolean => n.isOff || (n.parent !== null && isOff(n.parent));
+const cpusOf = (tree: Tree): number =>
+  Math.max([...walk(tree.root)].filter((n) => n.strings('device_type').includes('cpu') && !n.isOff).length, 1);
+/** Registers of PowerPC blocks are big-endian unless a tree says otherwise. */
+const isBig = (root: TreeNode): boolean =>
+  [...walk(root)].some((n) => n.path.startsWith('/cpus/PowerPC') || n.strings('compatible').includes('fsl,mpic'));

@@ -1,0 +1,135 @@
+import { dirname, join } from 'node:path';
+import { mapId } from '@doorbell/platform';
+import { describe, expect, it } from 'vitest';
+import { platformNodes, readMachine, type InputFile, type MachineNodes } from '@doorbell/firmware';
+import { filesNamed, input, needs, shortName, SHARED } from './support/shared.js';
+import * as small from './support/small.js';
+
+const nodesOf = (...files: readonly InputFile[]): MachineNodes => platformNodes(readMachine(files));
+const find = (m: MachineNodes, name: string) => m.nodes.find((n) => n.name === name)!;
+const one = (kind: string): InputFile => small.SMALL.find((f) => f.name === kind)!;
+
+describe('nodes from ACPI', () => {
+  it('sends scoped functions to their unit and all others to the one that includes all', () => {
+    const m = nodesOf(one('DMAR.dat'), one('APIC.dat'), one('MCFG.dat'));
+    const host = find(m, 'pci0');
+    expect(mapId(host.iommuMap!, 0x10)).toEqual({ to: 'dmar0', id: 0x10 }); // 00:02.0
+    expect(mapId(host.iommuMap!, 0x18)).toEqual({ to: 'dmar1', id: 0x18 });
+    expect(mapId(host.iommuMap!, 0xf0f8)).toEqual({ to: 'dmar1', id: 0xf0f8 }); // the IOAPIC's f0:1f.0
+    expect(host).toMatchObject({ reg: [{ base: 0xe0000000, size: 0x10000000 }], segment: 0 });
+    expect(find(m, 'dmar0')).toMatchObject({
+      compatible: 'intel,vtd',
+      reg: [{ base: 0xfed90000, size: 0x1000 }],
+      options: { reserved: [{ first: 0x7f800000, last: 0x7fffffff, streams: [0x10] }], hostAddressWidth: 39 },
+    });
+    expect(m.nodes.map((n) => n.name)).toEqual(['apic', 'ioapic0', 'ioapic1', 'dmar0', 'dmar1', 'pci0']);
+    expect(m.omitted).toEqual([]);
+  });
+
+  it('a bridge scope covers the bridge and the buses from its secondary to its subordinate one', () => {
+    const table = small.file('DMAR.dat', small.dmar(1, small.drhd(0xfed90000, 0, small.scope(2, 0, 0, [0x1c, 0]))));
+    const bridge = small.dumpOf('00:1c.0', { 0x08: [0, 0, 4, 6], 0x0e: [1], 0x18: [0, 2, 4] });
+    const map = find(nodesOf(table, small.file('pci.txt', small.dump(bridge))), 'pci0').iommuMap!;
+    expect([0xe0, 0x200, 0x4ff].map((id) => mapId(map, id)?.to)).toEqual(['dmar0', 'dmar0', 'dmar0']);
+    expect([0xe1, 0x1ff, 0x500].map((id) => mapId(map, id))).toEqual([null, null, null]);
+    const without = nodesOf(table);
+    expect(find(without, 'pci0').iommuMap).toHaveLength(1);
+    expect(without.omitted.map((o) => o.why).join()).toMatch(/buses below it are unknown/);
+  });
+
+  it('follows a root complex through the SMMU to the ITS, shifting ids twice', () => {
+    const its = 48;
+    const smmu = its + 24;
+    const table = small.iort(
+      small.itsGroup(7),
+      small.smmuV3(0x9050000, small.mapping(0x10000, 0x8000, 0x40000, its)),
+      small.rootComplex(1, small.mapping(0, 0x10000, 0x10000, smmu)),
+    );
+    const m = nodesOf(small.file('IORT.dat', table), small.file('APIC.dat', small.madt([], [7])));
+    const host = find(m, 'pci1');
+    expect(host.iommuMap).toEqual([{ inputBase: 0, count: 0x10000, outputBase: 0x10000, to: 'smmu0' }]);
+    expect(host.msiMap).toEqual([{ inputBase: 0, count: 0x8000, outputBase: 0x40000, to: 'its0' }]);
+  });
+
+  it('IVRS: device entries to the IOMMU, its special devices too, memory blocks as reserved', () => {
+    const m = nodesOf(one('IVRS.dat'));
+    const map = find(m, 'pci0').iommuMap!;
+    expect([8, 0xa0, 0xfffe].map((id) => mapId(map, id)?.to)).toEqual(['ivhd0', 'ivhd0', 'ivhd0']);
+    expect(mapId(map, 7)).toBeNull();
+    expect(find(m, 'ivhd0').options!['reserved']).toEqual([
+      { first: 0x7f800000, last: 0x7f800fff, why: 'IVMD', streams: [0x10] },
+    ]);
+  });
+});
+
+describe('nodes from device trees', () => {
+  it('keeps maps, finds RAM, and leaves out what a disabled node would be', () => {
+    const m = nodesOf(
+      small.file(
+        'x.dtb',
+        small.fdt({
+          '#address-cells': 1,
+          '#size-cells': 1,
+          'memory@40000000': { device_type: 'memory', reg: [0x40000000, 0x10000000] },
+          'its@8080000': { compatible: 'arm,gic-v3-its', reg: [0x8080000, 0x20000], phandle: 1 },
+          'smmu@9050000': { compatible: 'arm,smmu-v3', reg: [0x9050000, 0x20000], phandle: 2, status: 'disabled' },
+          'pcie@10000000': {
+            device_type: 'pci',
+            compatible: 'pci-host-ecam-generic',
+            reg: [0x30000000, 0x1000000],
+            'bus-range': [0, 15],
+            'iommu-map': [0, 2, 0, 0x10000],
+            'msi-map': [0, 1, 0x100, 0x10000],
+          },
+        }),
+      ),
+    );
+    expect(m.memory).toEqual([{ base: 0x40000000, size: 0x10000000 }]);
+    expect(m.nodes.map((n) => n.name)).toEqual(['its0', 'pci0']);
+    expect(find(m, 'pci0').msiMap).toEqual([{ inputBase: 0, count: 0x10000, outputBase: 0x100, to: 'its0' }]);
+    expect(find(m, 'pci0').iommuMap).toBeUndefined();
+    expect(m.omitted.map((o) => o.why).join()).toMatch(/iommu-map leads to/);
+  });
+});
+
+describe.skipIf(!needs('nodes of real machines', null))('nodes of real machines', () => {
+  it('the trees of QEMU virt and of a P4080', () => {
+    const virt = nodesOf(input(join(SHARED, 'captures/arm-smmuv3-its-nvme/virt.dtb')));
+    expect(find(virt, 'smmu0')).toMatchObject({ compatible: 'arm,smmu-v3', reg: [{ base: 0x9050000, size: 0x20000 }] });
+    expect(find(virt, 'its0').reg).toEqual([{ base: 0x8080000, size: 0x20000 }]);
+    const all = { inputBase: 0, count: 65536, outputBase: 0 };
+    expect(virt.nodes.at(-1)).toMatchObject({
+      compatible: 'doorbell,pci-host-ecam',
+      iommuMap: [{ ...all, to: 'smmu0' }],
+      msiMap: [{ ...all, to: 'its0' }],
+    });
+    expect(virt.memory).toHaveLength(1);
+    const p4080 = nodesOf(input(join(SHARED, 'machines/powerpc/p4080ds.dtb')));
+    const count = (c: string): number => p4080.nodes.filter((n) => n.compatible === c).length;
+    expect([count('fsl,pamu'), count('fsl,mpic'), count('fsl,mpic-msi')]).toEqual([5, 1, 3]);
+    expect(find(p4080, 'pamu0')).toMatchObject({ endian: 'big', reg: [{ base: 0xffe020000, size: 0x1000 }] });
+  });
+
+  it('names are unique, maps lead to nodes that are there, ranges are whole', () => {
+    let machines = 0;
+    for (const path of filesNamed(/^(DMAR|IVRS|IORT)\.dat$|\.dtb$/)) {
+      const dir = dirname(path);
+      const files = path.endsWith('.dtb')
+        ? [input(path)]
+        : filesNamed(/^(DMAR|IVRS|IORT|APIC|MCFG)\.dat$/).filter((f) => dirname(f) === dir);
+      const { nodes } = nodesOf(...files.map((f) => (typeof f === 'string' ? input(f) : f)));
+      const names = nodes.map((n) => n.name);
+      expect(new Set(names).size, shortName(path)).toBe(names.length);
+      for (const n of nodes) {
+        for (const r of n.reg ?? []) expect(Number.isSafeInteger(r.base) && r.size > 0, `${path} ${n.name}`).toBe(true);
+        for (const e of [...(n.iommuMap ?? []), ...(n.msiMap ?? [])]) {
+          expect(names, shortName(path)).toContain(e.to);
+          expect(e.count, shortName(path)).toBeGreaterThan(0);
+        }
+      }
+      machines++;
+    }
+    console.info(`nodes of ${machines} machines`);
+    expect(machines).toBeGreaterThan(300);
+  });
+});
