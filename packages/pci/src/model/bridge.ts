@@ -36,10 +36,11 @@ export class PciBridge extends PciFunction {
           ? 'self'
           : 'sender';
     this.acs = this.built.extended.get(ExtCapId.acs) ?? 0;
-    const changed = () => host.topology.changed();
-    for (const r of [BUS_NUMBERS, MEMORY_WINDOW, PREFETCH_WINDOW, PREFETCH_BASE_UPPER, PREFETCH_LIMIT_UPPER])
-      this.config.onWrite(r.$.at, changed);
-    if (this.acs) this.config.onWrite(this.acs + ACS.$.at, changed);
+    const { topology } = host;
+    this.config.onWrite(BUS_NUMBERS.$.at, () => topology.changed());
+    for (const r of [MEMORY_WINDOW, PREFETCH_WINDOW, PREFETCH_BASE_UPPER, PREFETCH_LIMIT_UPPER])
+      this.config.onWrite(r.$.at, () => topology.memoryChanged());
+    if (this.acs) this.config.onWrite(this.acs + ACS.$.at, () => topology.routesChanged());
     this.config.onWrite(BRIDGE_CONTROL.$.at, (now, before) => {
       // Secondary Bus Reset: while it is 1, everything below is as after power-on.
       if (get(now, BRIDGE_CONTROL.SecondaryBusReset) && !get(before, BRIDGE_CONTROL.SecondaryBusReset))

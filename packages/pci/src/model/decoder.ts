@@ -26,11 +26,15 @@ interface Window {
 /** Which function's BAR an address of the segment's memory space belongs to; follows bridge windows and command bits. */
 export class Decoder {
   private claims: Claim[] = [];
-  private generation = -1;
+  private stale = true;
   private last: Claim | undefined;
   private readonly answer: Target = { fn: undefined as unknown as PciFunction, bar: 0, offset: 0 };
 
   constructor(private readonly topology: Topology) {}
+
+  changed(): void {
+    this.stale = true;
+  }
 
   /** The answer is reused by the next call. */
   find(hi: number, lo: number): Target | undefined {
@@ -38,7 +42,7 @@ export class Decoder {
   }
 
   at(address: number): Target | undefined {
-    if (this.generation !== this.topology.now) this.rebuild();
+    if (this.stale) this.rebuild();
     let claim = this.last;
     if (claim === undefined || address < claim.first || address > claim.last) claim = this.search(address);
     if (claim === undefined) return undefined;
@@ -89,6 +93,6 @@ export class Decoder {
     for (const c of found.sort((a, b) => a.first - b.first || a.fn.requester - b.fn.requester))
       if (c.first > (this.claims[this.claims.length - 1]?.last ?? -1)) this.claims.push(c);
     this.last = undefined;
-    this.generation = this.topology.now;
+    this.stale = false;
   }
 }

@@ -206,11 +206,16 @@ export class PciFunction implements FunctionPort, DmaPort {
   private watchHeader(): void {
     const { config, host } = this;
     config.onWrite(COMMAND.$.at, (now, before) => {
-      if ((now ^ before) & 7) host.topology.changed();
+      if ((now ^ before) & 2) host.topology.memoryChanged();
+      if ((now ^ before) & 4 && 'bridge' in this.definition) host.topology.routesChanged();
       this.updatePin();
     });
+    // While it decodes nothing, where its BARs lie matters to nobody.
+    const moved = () => {
+      if (this.command & 2) host.topology.memoryChanged();
+    };
     const bars = barCount('bridge' in this.definition ? 1 : 0);
-    for (let n = 0; n < bars; n++) config.onWrite(BAR.$.at + 4 * n, () => host.topology.changed());
+    for (let n = 0; n < bars; n++) config.onWrite(BAR.$.at + 4 * n, moved);
     if (this.built.pcie) {
       const control = this.built.pcie + PCIE_DEVICE_CONTROL.$.at;
       config.onWrite(control, (now) => {

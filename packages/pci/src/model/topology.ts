@@ -49,7 +49,6 @@ export class Topology {
   readonly decoder = new Decoder(this);
   private generation = 0;
   private readonly byNumber: (Bus | undefined)[] = [];
-  private numbered = -1;
   private nesting = 0;
   private provoked = 0;
 
@@ -63,12 +62,19 @@ export class Topology {
     this.root = new Bus('root', undefined, firstBus);
   }
 
-  /** Bus numbers, windows, BARs or command bits changed. */
+  /** Bus numbers changed, or everything may have. */
   changed(): void {
+    this.byNumber.length = 0;
+    this.generation++;
+    this.decoder.changed();
+  }
+  /** What decides about requests on their way up: a bridge's Bus Master Enable, ACS. */
+  routesChanged(): void {
     this.generation++;
   }
-  get now(): number {
-    return this.generation;
+  /** What decides about addresses: BARs, windows, Memory Space Enable. */
+  memoryChanged(): void {
+    this.decoder.changed();
   }
 
   /** Every function, bridges before what is below them. */
@@ -81,7 +87,7 @@ export class Topology {
 
   /** The function that a configuration request reaches, or none. */
   configTarget(busNumber: number, devfn: number): PciFunction | undefined {
-    if (this.numbered !== this.generation) this.number();
+    if (this.byNumber.length === 0) this.number();
     const bus = this.byNumber[busNumber];
     // Below a port there is one device: others get no request through (PCIe Base §7.3.1).
     return bus === undefined || (bus.kind === 'link' && devfn > 7) ? undefined : bus.functions[devfn];
@@ -217,7 +223,6 @@ export class Topology {
   }
 
   private number(): void {
-    this.byNumber.length = 0;
     const visit = (bus: Bus, first: number, last: number): void => {
       for (const f of bus.all()) {
         if (!('secondary' in f)) continue;
@@ -231,7 +236,6 @@ export class Topology {
     };
     this.byNumber[this.firstBus] = this.root;
     visit(this.root, this.firstBus, 255);
-    this.numbered = this.generation;
   }
 }
 
