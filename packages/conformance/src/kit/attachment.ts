@@ -157,9 +157,10 @@ export const attachmentCases: readonly Case[] = [
         equal(last.write, true, 'direction');
       }
       equal(lab.iommu.faults().length, 0, 'records after they were taken');
+      lab.domain(lab.b);
       faults(lab, lab.b, lab.iova());
       lab.platform.settle();
-      equal(lab.iommu.faults()[0]?.device?.name ?? 'nobody', lab.b.name, 'who was blocked');
+      equal(lab.iommu.faults()[0]?.device?.name ?? 'nobody', lab.b.name, 'whose fault it was');
     },
   },
 ];

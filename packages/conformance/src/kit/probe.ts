@@ -42,7 +42,10 @@ export function send(lab: Lab, device: Device, message: Message): Verdict {
   return lab.platform.fabric(device.segment).write32(wire(device), message.addressHi, message.addressLo, message.data);
 }
 
-/** Takes every pending number off every CPU and says whose they were: `device[index]@cpu`, sorted. */
+/**
+ * Takes every pending number off every CPU and says whose they were: `device[index]@cpu`, sorted. A unit's own interrupts (faults, queue errors)
+ * are not its devices' and are left out.
+ */
 export function taken(lab: Lab): string[] {
   lab.platform.settle();
   const cpus = lab.platform.get(CPU_INTERFACE);
@@ -50,7 +53,8 @@ export function taken(lab: Lab): string[] {
   for (const cpu of lab.subject.cpus) {
     for (let n = cpus.acknowledge(cpu); n !== null; n = cpus.acknowledge(cpu)) {
       const owner = lab.interrupts.owner(cpu, n);
-      seen.push(owner ? `${owner.block.device.name}[${owner.index}]@${cpu}` : `${n}@${cpu}`);
+      const device = owner?.block.device.name;
+      if (owner && lab.subject.devices.some((d) => d.name === device)) seen.push(`${device}[${owner.index}]@${cpu}`);
       cpus.end(cpu, n);
     }
   }
