@@ -2,10 +2,11 @@ import { cpus } from 'node:os';
 import { bitsSuites } from './bits.js';
 import { pciSuites } from './pci.js';
 import { platformSuites } from './platform.js';
+import { vtdSuites } from './vtd.js';
 import { drained, report, type Suite } from './harness.js';
 
 /** `npm run bench -- [text]`: the suites whose name contains the text, or all. Numbers are printed, never judged. */
-const all: Suite[] = [...bitsSuites, ...platformSuites, ...pciSuites];
+const all: Suite[] = [...bitsSuites, ...platformSuites, ...pciSuites, ...vtdSuites];
 
 const wanted = process.argv[2] ?? '';
 const chosen = all.filter((suite) => suite.name.includes(wanted));
