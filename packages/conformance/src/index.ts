@@ -1,7 +1,8 @@
 export { conformanceCases, type ConformanceCase } from './kit/cases.js';
 export { ConformanceFailure } from './kit/assert.js';
 export { KitFunction } from './kit/kit-function.js';
+export { kitFunctions, pciConformanceCases, type PciFactory } from './kit/pci.js';
 export { Random } from './kit/random.js';
 export { excluded, type Subject, type SubjectFactory, type Supports } from './kit/subject.js';
 export * from './minimal/plugin.js';
-export { minimalSubject, minimalSupports, plainDevice } from './minimal/subject.js';
+export { minimalPciPlatform, minimalSubject, minimalSupports, plainDevice } from './minimal/subject.js';

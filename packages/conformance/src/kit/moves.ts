@@ -1,5 +1,6 @@
 import { HardwareError } from '@doorbell/platform';
 import { check, equal, throwsCode } from './assert.js';
+import { betweenSteps } from './between.js';
 import type { Case } from './case.js';
 import { fingerprint } from './fingerprint.js';
 import { KitFunction, enable } from './kit-function.js';
@@ -17,45 +18,6 @@ function another(lab: Lab, base: number) {
   return domain;
 }
 
-/** Calls `between` around everything that a driver does to hardware: register accesses and ordered memory writes. */
-export function betweenSteps(lab: Lab, between: () => void, body: () => void): void {
-  let inside = false;
-  const step = () => {
-    if (inside) return;
-    inside = true;
-    try {
-      between();
-    } finally {
-      inside = false;
-    }
-  };
-  const undo: (() => void)[] = [];
-  const wrap = <K extends string>(target: Record<K, (...args: never[]) => unknown>, key: K) => {
-    const own = Object.prototype.hasOwnProperty.call(target, key);
-    const original = target[key];
-    target[key] = (...args: never[]) => {
-      step();
-      const result = original.apply(target, args);
-      step();
-      return result;
-    };
-    undo.push(() => {
-      if (own) target[key] = original;
-      else delete (target as Partial<Record<K, unknown>>)[key];
-    });
-  };
-  const { bus, memoryModel } = lab.platform;
-  wrap(bus as never, 'write32');
-  wrap(bus as never, 'write64');
-  wrap(memoryModel as never, 'write64');
-  wrap(memoryModel as never, 'barrier');
-  try {
-    body();
-  } finally {
-    for (const u of undo) u();
-  }
-}
-
 /** Moving a device between domains while its interrupts go on. */
 export const moveCases: readonly Case[] = [
   {
@@ -69,7 +31,7 @@ export const moveCases: readonly Case[] = [
         here.iommu.faults();
         taken(here);
         betweenSteps(
-          here,
+          here.platform,
           () => fn.fire(0),
           () => here.iommu.move(here.a, to),
         );
@@ -94,7 +56,7 @@ export const moveCases: readonly Case[] = [
         taken(here);
         let step = 0;
         betweenSteps(
-          here,
+          here.platform,
           () => {
             if (step++ === n) fn.fire(0);
           },

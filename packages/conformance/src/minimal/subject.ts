@@ -1,4 +1,6 @@
 import { Platform, definePlugin, type Device } from '@doorbell/platform';
+import { pciHost } from '@doorbell/pci';
+import { kitFunctions, type PciFactory } from '../kit/pci.js';
 import type { SubjectFactory, Supports } from '../kit/subject.js';
 import type { MinimalIommu } from './model/iommu.js';
 import { minimalIommu, minimalIrqchip } from './plugin.js';
@@ -59,3 +61,25 @@ export const minimalSupports: Supports = {
     { base: BELL, size: 0x2000 },
   ],
 };
+
+/** The `kitFunctions` behind one minimal IOMMU. */
+export const minimalPciPlatform: PciFactory = (completion) =>
+  new Platform({ name: 'minimal with PCI', memory: [{ base: 0, size: 2 ** 28 }], completion })
+    .use(
+      minimalIommu(),
+      minimalIrqchip(),
+      pciHost(
+        {
+          ecam: { base: 0xb000_0000 },
+          windows: [{ base: 0xe000_0000, size: 0x100_0000 }],
+          iommuMap: [{ inputBase: 0, count: 65536, outputBase: 0, to: 'iommu0' }],
+          msiMap: [{ inputBase: 0, count: 65536, outputBase: 0, to: 'bell0' }],
+        },
+        kitFunctions(),
+      ),
+    )
+    .node(
+      { name: 'iommu0', compatible: 'minimal,iommu', reg: [{ base: UNITS[0]!, size: 0x1000 }] },
+      { name: 'bell0', compatible: 'minimal,irqchip', reg: [{ base: BELL, size: 0x2000 }] },
+    )
+    .compose();
