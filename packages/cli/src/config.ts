@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { z } from 'zod';
 
 /** A plugin as `doorbell plugins` lists it and other commands use it. */
 export interface PluginEntry {
@@ -31,6 +32,19 @@ export interface LoadedConfig extends DoorbellConfig {
   readonly file: string | null;
 }
 
+/** What users write. Further members are left as they are: they belong to the commands that use them. */
+const PLUGIN = z.looseObject({
+  name: z.string().min(1),
+  package: z.string().min(1),
+  role: z.enum(['iommu', 'irqchip', 'both']),
+  compatible: z.array(z.string()),
+  judgedBy: z.array(z.string()),
+});
+const CONFIG = z.object({
+  plugins: z.array(PLUGIN).default([]),
+  boards: z.array(z.looseObject({ name: z.string().min(1) })).default([]),
+});
+
 /** Types and completion for a doorbell.config.js; changes nothing. */
 export const defineConfig = (config: DoorbellConfig): DoorbellConfig => config;
 
@@ -58,22 +72,13 @@ export async function loadConfig(file: string | null = findConfig(process.cwd())
       cause: error,
     });
   }
-  const bad = (what: string): never => {
-    throw new Error(`${file}: ${what}; export default { plugins: [...], boards: [...] }`);
-  };
-  if (typeof exported !== 'object' || exported === null) bad('the default export is no object');
-  const { plugins = [], boards = [] } = exported as Partial<DoorbellConfig>;
-  if (!Array.isArray(plugins)) bad('plugins is no array');
-  if (!Array.isArray(boards)) bad('boards is no array');
-  plugins.forEach((p: Partial<PluginEntry> | null, i) => {
-    if (typeof p?.name !== 'string' || typeof p.package !== 'string') bad(`plugins[${i}] has no name or package`);
-    if (!['iommu', 'irqchip', 'both'].includes(p!.role as string))
-      bad(`plugins[${i}].role is none of iommu, irqchip, both`);
-    if (!Array.isArray(p!.compatible) || !Array.isArray(p!.judgedBy))
-      bad(`plugins[${i}] needs arrays compatible and judgedBy`);
-  });
-  boards.forEach((b: Partial<BoardEntry> | null, i) => {
-    if (typeof b?.name !== 'string') bad(`boards[${i}] has no name`);
-  });
-  return { file, plugins, boards };
+  const checked = CONFIG.safeParse(exported);
+  if (!checked.success) {
+    const [first] = checked.error.issues;
+    const at = first!.path.map((k) => (typeof k === 'number' ? `[${k}]` : `.${String(k)}`)).join('');
+    throw new Error(
+      `${file}: default export${at}: ${first!.message}; export default { plugins: [...], boards: [...] }`,
+    );
+  }
+  return { file, ...checked.data };
 }

@@ -19,7 +19,15 @@ export function renderMachine(input: string, m: MachineDescription, all: boolean
     );
   }
   if (m.iommus.length > 0)
-    parts.push('', section('IOMMUs', ['name', 'type', 'base', 'serves'], m.iommus.map(iommuRow), limit));
+    parts.push(
+      '',
+      section(
+        'IOMMUs',
+        ['name', 'type', 'base', 'serves'],
+        m.iommus.map((u) => iommuRow(u, m)),
+        limit,
+      ),
+    );
   if (m.msiControllers.length > 0) {
     const rows = m.msiControllers.map((c) => [
       c.type,
@@ -74,8 +82,8 @@ export function renderMachine(input: string, m: MachineDescription, all: boolean
   return parts.join('\n');
 }
 
-function iommuRow(u: IommuDescription): string[] {
-  const serves: string[] = [];
+function iommuRow(u: IommuDescription, m: MachineDescription): string[] {
+  const serves = shortened(mappedTo(u, m));
   if (u.includeAll) serves.push('all that no other unit names');
   const short: Record<string, string> = {
     'pci-endpoint': '',
@@ -85,11 +93,12 @@ function iommuRow(u: IommuDescription): string[] {
     namespace: 'acpi ',
   };
   for (const s of u.scopes) {
-    const id = s.kind === 'ioapic' || s.kind === 'hpet' ? `${s.enumerationId} as ` : s.path ? `${s.path} ` : '';
+    const id = s.kind === 'ioapic' || s.kind === 'hpet' ? ` ${s.enumerationId} as ` : s.path ? `${s.path} ` : '';
     serves.push(`${short[s.kind]}${id}${unknown(s.bdf)}`);
   }
   if (u.liodns && u.liodns.length > 0) serves.push(`${u.liodns.length} devices`);
-  if (u.aliases && u.aliases.length > 0) serves.push(`${u.aliases.length} aliases`);
+  if (u.aliases && u.aliases.length > 0)
+    serves.push(u.aliases.length === 1 ? '1 alias' : `${u.aliases.length} aliases`);
   return [
     u.name,
     u.type,
@@ -97,6 +106,14 @@ function iommuRow(u: IommuDescription): string[] {
     serves.join(', ') + (u.bdf === null ? '' : `${serves.length > 0 ? '; ' : ''}itself ${u.bdf}`),
   ];
 }
+
+/** Who reaches an SMMU through id mappings. */
+function mappedTo(u: IommuDescription, m: MachineDescription): string[] {
+  const name = `${u.type}@${u.base ?? '?'}`;
+  return [...new Set(m.idMappings.filter((x) => x.to === name).map((x) => x.from))];
+}
+const shortened = (names: readonly string[]): string[] =>
+  names.length > 5 ? [...names.slice(0, 4), `${names.length - 4} more`] : [...names];
 
 const ORDER: readonly Severity[] = ['error', 'warning', 'info'];
 const PAINT: Record<Severity, (s: string) => string> = { error: pc.red, warning: pc.yellow, info: pc.cyan };
@@ -118,9 +135,19 @@ function renderFindings(findings: readonly Finding[], all: boolean): string {
     for (const f of shown) lines.push(`          ${f.message}${place(f)}`);
     if (block.length > shown.length)
       lines.push(pc.dim(`          … and ${block.length - shown.length} more (--all shows them)`));
-    lines.push(`          ${consequence} ${pc.dim(remedy)}`);
+    lines.push(...wrapped('→ ' + consequence), ...wrapped('  ' + remedy).map((l) => pc.dim(l)));
   }
   return lines.join('\n');
+}
+
+/** Under the column of the codes, at most 100 columns wide; the first two characters stay in the margin. */
+function wrapped(text: string): string[] {
+  const lines = [''];
+  for (const word of text.slice(2).split(' ')) {
+    if (lines.at(-1)!.length + word.length > 86) lines.push('');
+    lines[lines.length - 1] += (lines.at(-1) === '' ? '' : ' ') + word;
+  }
+  return lines.map((l, i) => `          ${i === 0 ? text.slice(0, 2) : '  '}${l}`);
 }
 
 function place(f: Finding): string {

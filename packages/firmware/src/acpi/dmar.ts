@@ -219,6 +219,10 @@ function checkDmar(t: DmarTable, found: TableFindings): void {
     }
     if ((r.base & PAGE) !== 0n || (r.limit & PAGE) !== PAGE) found('DMAR_RMRR_UNALIGNED', r.offset, range);
     if (r.scopes.length === 0) found('DMAR_RMRR_NO_SCOPE', r.offset, range);
+    else found('DMAR_RMRR_DEVICE', r.offset, `${range} for ${r.scopes.length} device${r.scopes.length > 1 ? 's' : ''}`);
+    const width = t.hostAddressWidth ?? 64;
+    if (width >= 32 && width < 64 && r.limit >> BigInt(width) !== 0n)
+      found('DMAR_RMRR_BEYOND_WIDTH', r.offset + 16, `${range}, host address width ${width}`);
     if (overlaps64({ first: r.base, last: r.limit }, { first: MSI_FIRST, last: MSI_LAST }))
       found('DMAR_RMRR_OVER_MSI', r.offset, range);
     for (const o of t.rmrrs.slice(0, i)) {
@@ -243,6 +247,14 @@ function checkDmar(t: DmarTable, found: TableFindings): void {
 
 function checkUnits(t: DmarTable, found: TableFindings): void {
   t.drhds.forEach((d, i) => {
+    const functions = d.scopes.filter((s) => s.type === 1 || s.type === 2);
+    if (!d.includeAll && d.scopes.length === 0) found('DMAR_UNIT_EMPTY', d.offset, `dmar${i} at ${hex(d.base)}`);
+    if (d.includeAll && functions.length > 0)
+      found(
+        'DMAR_INCLUDE_ALL_SCOPE',
+        functions[0]!.offset,
+        `dmar${i} includes all and names ${functions.length} functions`,
+      );
     if (d.base === 0n || d.base === 0xffff_ffff_ffff_ffffn) {
       found('DMAR_UNIT_BASE', d.offset + 8, `dmar${i} at ${hex(d.base)}`);
       return;

@@ -12,11 +12,6 @@ export const acpiKinds = kinds({
   ],
   ACPI_TRUNCATED: ['error', 'What stood behind the end of the file is unknown and missing below.', COPY_AGAIN],
   ACPI_TRAILING_BYTES: ['warning', 'The bytes behind the table are ignored.', COPY_AGAIN],
-  ACPI_REVISION: [
-    'info',
-    'Newer structures may be there that this reader does not know.',
-    'Compare with a newer reader.',
-  ],
   ACPI_TABLE_TWICE: ['warning', 'Only the first one is used.', 'Keep one file per table in the directory.'],
   NO_MADT: [
     'info',
@@ -62,6 +57,22 @@ export const dmarKinds = kinds({
     FIRMWARE,
   ],
   DMAR_UNIT_BASE_TWICE: ['error', 'Two descriptions drive one unit and overwrite each other.', FIRMWARE],
+  DMAR_UNIT_EMPTY: ['warning', 'The unit has no scope and does not include all: it remaps for nobody.', FIRMWARE],
+  DMAR_INCLUDE_ALL_SCOPE: [
+    'info',
+    'A unit that includes all needs no scopes for PCI functions; they say nothing new.',
+    'Nothing.',
+  ],
+  DMAR_SEGMENT_UNKNOWN: [
+    'warning',
+    'MCFG has no configuration space for the segment of this unit: its functions cannot be reached.',
+    FIRMWARE,
+  ],
+  DMAR_SOURCE_SHARED: [
+    'warning',
+    'Two interrupt sources send under one id: remapping cannot tell them apart, so each can raise the other’s interrupts.',
+    FIRMWARE,
+  ],
   DMAR_INCLUDE_ALL_NOT_LAST: [
     'error',
     'A reader that takes the first matching unit gives the devices of later units to this one.',
@@ -94,6 +105,16 @@ export const dmarKinds = kinds({
     FIRMWARE,
   ],
   DMAR_RMRR_OVERLAP: ['error', 'Devices that share a region can be used as a path between domains.', FIRMWARE],
+  DMAR_RMRR_DEVICE: [
+    'info',
+    'The device keeps using this memory: operating systems refuse to give it to a guest, or let go of the region for graphics and USB only.',
+    'Pass another device through; where the firmware set-up has a switch for its pre-boot driver, turn it off.',
+  ],
+  DMAR_RMRR_BEYOND_WIDTH: [
+    'error',
+    'The region lies beyond the host address width: no page table can map it.',
+    FIRMWARE,
+  ],
   DMAR_RMRR_NO_SCOPE: ['warning', 'The region is reserved for nobody and has no effect.', FIRMWARE],
   DMAR_RMRR_OVER_MSI: ['error', 'Writes there are interrupts and never reach memory.', FIRMWARE],
   DMAR_SCOPE_BAD_LENGTH: [
@@ -181,6 +202,16 @@ export const ivrsKinds = kinds({
     'warning',
     'The block type is newer than the table claims to be; a strict reader stops there.',
     FIRMWARE,
+  ],
+  IVRS_RANGE_OVERLAP: [
+    'error',
+    'A function belongs to two IOMMUs; which one translates depends on the reader.',
+    FIRMWARE,
+  ],
+  IVRS_IVMD_DEVICE: [
+    'info',
+    'Devices keep using this memory: it is mapped for them in every domain, or they cannot be given to a guest.',
+    'Pass another device through.',
   ],
   IVRS_IVMD_EMPTY: ['error', 'The block holds no memory.', FIRMWARE],
   IVRS_IVMD_UNALIGNED: [

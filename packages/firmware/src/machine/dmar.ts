@@ -61,7 +61,15 @@ function checkOwners(dmar: DmarTable, iommus: NonNullable<Part['iommus']>, machi
   const found = machine.findings.at('DMAR');
   const ioapics = new Map<number, number>();
   const owners = new Map<string, string>();
+  const sources = new Map<string, number>();
+  const segments = machine.mcfg?.regions.map((r) => r.segment) ?? [];
   dmar.drhds.forEach((d, i) => {
+    if (segments.length > 0 && !segments.includes(d.segment))
+      found(
+        'DMAR_SEGMENT_UNKNOWN',
+        d.offset + 6,
+        `dmar${i} is for segment ${d.segment}; MCFG has ${segments.join(', ')}`,
+      );
     d.scopes.forEach((s, k) => {
       if (s.type === 3) {
         const count = (ioapics.get(s.enumerationId) ?? 0) + 1;
@@ -76,13 +84,20 @@ function checkOwners(dmar: DmarTable, iommus: NonNullable<Part['iommus']>, machi
         }
       }
       const bdf = iommus[i]!.scopes[k]!.bdf;
+      if (s.type === 3 && bdf !== null) {
+        const other = sources.get(bdf);
+        if (other !== undefined && other !== s.enumerationId)
+          found('DMAR_SOURCE_SHARED', s.offset, `IOAPICs ${other} and ${s.enumerationId} both send as ${bdf}`);
+        sources.set(bdf, s.enumerationId);
+      }
       if (bdf === null || (s.type !== 1 && s.type !== 2)) return;
       const other = owners.get(bdf);
       if (other !== undefined) found('DMAR_SCOPE_TWICE', s.offset, `${bdf} is in scopes of ${other} and dmar${i}`);
       owners.set(bdf, `dmar${i}`);
     });
   });
-  if (dmar.drhds.length === 0) return;
+  // Only remapping asks which unit an IOAPIC belongs to.
+  if (dmar.drhds.length === 0 || dmar.interruptRemapping === false) return;
   for (const a of machine.madt?.ioapics ?? []) {
     if (!ioapics.has(a.id)) found('DMAR_IOAPIC_MISSING', null, `IOAPIC ${a.id} at ${hex(a.address)} is in no scope`);
   }

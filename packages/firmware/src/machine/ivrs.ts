@@ -59,6 +59,16 @@ export function describeIvrs(ivrs: IvrsTable, machine: Machine): Part {
     };
   });
   checkSpecials(chosen, machine);
+  checkRanges(chosen, machine);
+  for (const m of ivrs.ivmds) {
+    if (m.length === 0n) continue;
+    const who = m.type === 0x20 ? 'all functions' : ridToBdf(m.segment, m.deviceId);
+    found(
+      'IVRS_IVMD_DEVICE',
+      m.offset,
+      `${hex(m.start)}–${hex(m.start + m.length - 1n)} for ${who}${m.type === 0x22 ? ` to ${ridToBdf(m.segment, m.lastDeviceId)}` : ''}`,
+    );
+  }
 
   const reserved = ivrs.ivmds.map((m) => {
     const last = m.start + m.length - 1n;
@@ -91,6 +101,23 @@ const specialsOf = (b: Ivhd): string =>
     .map((s) => `${s.kind} ${s.enumerationId} ${s.bdf}`)
     .sort()
     .join();
+
+/** No function behind two IOMMUs of a segment. */
+function checkRanges(blocks: readonly Ivhd[], machine: Machine): void {
+  const found = machine.findings.at('IVRS');
+  blocks.forEach((b, i) => {
+    for (const other of blocks.slice(0, i)) {
+      if (other.segment !== b.segment) continue;
+      const twin = b.ranges.find((r) => other.ranges.some((o) => o.first <= r.last && r.first <= o.last));
+      if (twin)
+        found(
+          'IVRS_RANGE_OVERLAP',
+          twin.offset,
+          `${ridToBdf(b.segment, twin.first)}–${ridToBdf(b.segment, twin.last)} is behind ${ridToBdf(b.segment, b.deviceId)} and ${ridToBdf(other.segment, other.deviceId)}`,
+        );
+    }
+  });
+}
 
 /** Each IOAPIC in exactly one special-device entry of the blocks that are used. */
 function checkSpecials(blocks: readonly Ivhd[], machine: Machine): void {

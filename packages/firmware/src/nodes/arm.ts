@@ -11,8 +11,8 @@ export function armNodes(machine: Machine, d: MachineDescription, omissions: Omi
   const gicd = madt?.gicds[0];
   if (gicd && gicd.version >= 3) {
     const reg = [{ base: Number(gicd.base), size: 0x10000 }];
-    for (const r of madt!.gicrs) reg.push({ base: Number(r.base), size: r.length });
-    units.push({ name: 'gic0', compatible: COMPATIBLE.gicv3, reg, options: { cpus: Math.max(madt!.cpus, 1) } });
+    for (const r of madt.gicrs) reg.push({ base: Number(r.base), size: r.length });
+    units.push({ name: 'gic0', compatible: COMPATIBLE.gicv3, reg, options: { cpus: Math.max(madt.cpus, 1) } });
   }
   const itsName = new Map<number, string>();
   madt?.its.forEach((x, i) => {

@@ -1,0 +1,121 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+
+const BIN = fileURLToPath(new URL('../bin/doorbell.js', import.meta.url));
+let dir = '';
+
+/** Runs the built command; `npm test` builds first. */
+function doorbell(...args: string[]): { code: number | null; out: string; err: string; ms: number } {
+  const begun = performance.now();
+  const r = spawnSync(process.execPath, [BIN, ...args], { cwd: dir, encoding: 'utf8' });
+  return { code: r.status, out: r.stdout, err: r.stderr, ms: performance.now() - begun };
+}
+
+/** A DMAR with one unit that includes all; `base` 0 is a mistake. */
+function dmar(base: number): Buffer {
+  const b = Buffer.alloc(64);
+  b.write('DMAR', 0);
+  b.writeUInt32LE(64, 4);
+  b[36] = 38;
+  b[37] = 1;
+  b.writeUInt16LE(16, 50);
+  b[52] = 1;
+  b.writeUInt32LE(base, 56);
+  b[9] = -b.reduce((a, x) => a + x, 0) & 0xff;
+  return b;
+}
+
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'doorbell-cli-'));
+  for (const name of ['good', 'bad', 'empty', 'torn', 'nested']) mkdirSync(join(dir, name));
+  mkdirSync(join(dir, 'nested/acpi'));
+  writeFileSync(join(dir, 'good/DMAR.dat'), dmar(0xfed90000));
+  writeFileSync(join(dir, 'nested/acpi/DMAR.dat'), dmar(0xfed90000));
+  writeFileSync(join(dir, 'bad/DMAR.dat'), dmar(0));
+  writeFileSync(join(dir, 'torn/DMAR.dat'), dmar(0xfed90000).subarray(0, 20));
+});
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+describe('doorbell machine', () => {
+  it('prints one object per input, in order, and answers all others when one cannot be read', () => {
+    const r = doorbell('machine', '--json', 'good', 'empty', 'torn', 'gone', 'bad', 'nested');
+    const rows = r.out
+      .trim()
+      .split('\n')
+      .map((l) => JSON.parse(l) as { input: string; error?: string; iommus?: unknown[] });
+    expect(rows.map((o) => [o.input, 'error' in o])).toEqual([
+      ['good', false],
+      ['empty', true],
+      ['torn', true],
+      ['gone', true],
+      ['bad', false],
+      ['nested', false],
+    ]);
+    expect(rows[2]!.error).toContain('DMAR.dat: byte 20');
+    expect(r.code).toBe(2);
+    expect(r.err.trim().split('\n')).toHaveLength(3);
+    expect(r.err).not.toMatch(/ {4}at /);
+  });
+
+  it('exit codes: 0 as asked, 1 with an error finding, 2 for bad usage', () => {
+    expect(doorbell('machine', 'good').code).toBe(0);
+    expect(doorbell('machine', 'bad').code).toBe(1);
+    expect(doorbell('machine').code).toBe(2);
+    expect(doorbell('machine', '--nonsense', 'good').code).toBe(2);
+    expect(doorbell('nonsense').code).toBe(2);
+  });
+
+  it('has every field of the contract', () => {
+    const o = JSON.parse(doorbell('machine', '--json', 'good').out) as object;
+    for (const key of ['input', 'kinds', 'sources', 'interruptRemapping', 'iommus', 'msiControllers', 'reserved'])
+      expect(o).toHaveProperty(key);
+    for (const key of ['idMappings', 'devices', 'groups', 'findings']) expect(o).toHaveProperty(key);
+    expect(o).toMatchObject({
+      kinds: ['intel-vtd'],
+      sources: ['DMAR.dat'],
+      devices: null,
+      groups: null,
+      interruptRemapping: { supported: true, x2apicOptOut: false },
+      iommus: [{ name: 'dmar0', type: 'vtd', base: '0xfed90000', segment: 0, includeAll: true, bdf: null, scopes: [] }],
+    });
+  });
+
+  it('writes no colour into a pipe', () => {
+    const { out } = doorbell('machine', 'good');
+    expect(out).toContain('dmar0');
+    expect(out).not.toContain('\x1b');
+  });
+});
+
+describe('doorbell', () => {
+  it('--help starts in under 0.3 s', () => {
+    const best = Math.min(...[1, 2, 3, 4].map(() => doorbell('--help').ms));
+    expect(doorbell('--help').out).toContain('machine');
+    expect(best).toBeLessThan(300);
+  });
+
+  it('collect prints a script that a shell accepts, whatever the directory is called', () => {
+    for (const name of ["it's $HOME; rm -rf /tmp/never", 'plain']) {
+      const { out, code } = doorbell('collect', name);
+      expect(code).toBe(0);
+      expect(execFileSync('sh', ['-n'], { input: out, encoding: 'utf8' })).toBe('');
+    }
+  });
+
+  it('plugins lists what a configuration exports, and says where a wrong one is wrong', () => {
+    const plugin = { name: 'x', package: '@x/x', role: 'iommu', compatible: ['x,y'], judgedBy: ['QEMU'] };
+    const write = (name: string, value: unknown): void =>
+      writeFileSync(join(dir, name), `export default ${JSON.stringify(value)};\n`);
+    write('a.mjs', { plugins: [{ ...plugin, more: 1 }] });
+    write('b.mjs', { plugins: [{ ...plugin, role: 'cook' }] });
+    expect(JSON.parse(doorbell('plugins', '--json', '--config', 'a.mjs').out)).toEqual([plugin]);
+    const bad = doorbell('plugins', '--config', 'b.mjs');
+    expect(bad.code).toBe(2);
+    expect(bad.err).toMatch(/b\.mjs: default export\.plugins\[0\]\.role/);
+    expect(doorbell('plugins', '--config', 'gone.mjs').code).toBe(2);
+  });
+});
