@@ -1,3 +1,5 @@
+import { INTERRUPTS, type IrqLevel } from '@doorbell/irqchip';
+import { DoorbellError } from '@doorbell/platform';
 import { describe, expect, it } from 'vitest';
 import { at, CapId, testFunction, type PciDevice, type TestFunctionOptions } from '../src/index.js';
 import { board } from './board.js';
@@ -126,5 +128,43 @@ describe('MSI', () => {
     fn.write(cap, fn.read(cap) | (5 << 20));
     fire(fn, 3);
     expect(doorbell.writes[0]!.value).toBe(0x41);
+  });
+
+  it('moves one vector alone, and several only together', () => {
+    const { pci, fn, doorbell, platform, root } = setup({ msi: 4, perVectorMasking: true });
+    const four = pci.enableMsiRange(fn, 4, 4);
+    const before = platform.snapshot();
+    const cpus = [...four.block.cpus];
+    expect(() => four.setAffinity(1, 1)).toThrow(expect.objectContaining({ code: 'MSI_ONE_ADDRESS' }));
+    expect(platform.snapshot().models).toEqual(before.models);
+    expect(four.block.cpus).toEqual(cpus);
+    Object.assign(root, { base: root.base + 0x20 }); // as when a window moves under all of them
+    four.block.owner!.rewrite();
+    expect(four.message(3)).toEqual({ addressHi: 0, addressLo: 0xfee0_0020, data: 0x43 });
+    four.free();
+    expect(() => pci.enableMsiRange(fn, 2, 2, { cpus: [0, 1] })).toThrow(/its 2 MSI vectors cannot go to CPUs 0, 1/);
+    expect(root.numbers.available).toBe(256);
+    const one = pci.enableMsiRange(fn, 1, 1);
+    expect(one.setAffinity(0, 1)).toEqual({ messageChanged: true, alongWith: [] });
+    fire(fn, 0);
+    expect(doorbell.writes).toEqual([{ offset: 0x24, value: 0x40, source: 0x20 }]);
+  });
+
+  it('changes nothing where a lower level of the chain refuses', () => {
+    const { pci, fn, platform, root } = setup({ msi: 4 });
+    const failing: IrqLevel = {
+      name: 'no window',
+      prepare: () => {
+        throw new DoorbellError('MSI_WINDOW_MISSING', 'no window', 'reserve one', {});
+      },
+      compose: (message) => message,
+    };
+    (platform.service(INTERRUPTS).domainFor(fn).levels as IrqLevel[]).push(failing);
+    const before = platform.snapshot();
+    expect(() => pci.allocateVectors(fn, { min: 1, max: 4 })).toThrow(
+      expect.objectContaining({ code: 'MSI_WINDOW_MISSING' }),
+    );
+    expect(platform.snapshot().models).toEqual(before.models);
+    expect(root.numbers.available).toBe(256);
   });
 });

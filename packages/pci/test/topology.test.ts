@@ -1,3 +1,4 @@
+import { Platform } from '@doorbell/platform';
 import { describe, expect, it } from 'vitest';
 import {
   Acs,
@@ -6,6 +7,8 @@ import {
   downstreamPort,
   edu,
   nvmeLike,
+  PCI,
+  pciHost,
   pcieToPciBridge,
   pciToPcieBridge,
   rootPort,
@@ -14,6 +17,7 @@ import {
   type Placed,
 } from '../src/index.js';
 import { board } from './board.js';
+import { testRoot, type DoorbellModel } from './root.js';
 
 const f = (n = 1) => testFunction({ msix: n });
 const groupsOf = (functions: readonly Placed[]) => {
@@ -246,6 +250,25 @@ describe('isolation groups', () => {
     const { pci } = board([at('01.0', f())]);
     expect(pci.get('0000:00:01.0').segment).toBe(0);
     expect(pci.find('0001:00:01.0')).toBeUndefined();
+    const { plugin } = testRoot();
+    const host = (segment: number) =>
+      pciHost(
+        {
+          segment,
+          ecam: { base: 0x40_0000_0000 + segment * 2 ** 28 },
+          windows: [{ base: 0xc000_0000 + segment * 2 ** 24, size: 2 ** 24 }],
+        },
+        [at('01.0', rootPort([at('00.0', f())]))],
+      );
+    const platform = new Platform({ memory: [{ base: 0, size: 2 ** 20 }] }).use(plugin, host(0), host(3)).compose();
+    const two = platform.service(PCI);
+    expect(two.functions.map((d) => d.name)).toEqual(['0000:00:01.0', '0000:01:00.0', '0003:00:01.0', '0003:01:00.0']);
+    expect(two.functions.map((d) => d.isolation.group)).toEqual([0, 0, 1, 1]);
+    for (const d of [two.get('0003:01:00.0'), two.get('01:00.0')]) {
+      two.enableMsixRange(d, 1, 1);
+      d.bar(0).write32(0x14, 0);
+    }
+    expect((platform.model('root0') as unknown as DoorbellModel).writes.map((w) => w.value)).toEqual([0x40, 0x41]);
   });
 });
 

@@ -18,6 +18,8 @@ import type { PciDevice } from './device.js';
 export interface Programmer {
   /** Whether vectors can be held back without loss. */
   readonly canMask: boolean;
+  /** Whether the capability can express these messages together: MSI has one address and counts its data up. */
+  fits(messages: readonly Message[]): boolean;
   /** Saves what `undo` puts back, writes all messages and turns them on, in the order that hardware demands. */
   start(messages: readonly Message[]): void;
   /** Everything as `start` found it. */
@@ -50,6 +52,10 @@ export class MsixProgrammer implements Programmer {
     const place = device.read(this.at + MSIX_TABLE);
     this.table = device.bar(get(place, MSIX_PLACE.Bir));
     this.base = (place & MSIX_PLACE.Offset.mask) >>> 0;
+  }
+
+  fits(): boolean {
+    return true;
   }
 
   start(messages: readonly Message[]): void {

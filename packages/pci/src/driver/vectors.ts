@@ -24,6 +24,7 @@ export class Vectors {
     /** The interrupt numbers behind them; MSI: a power of two, at least `count`. */
     readonly block: MsiBlock,
     private readonly programmer: Programmer,
+    private readonly owner: ProgrammedOwner,
     private readonly release: () => void,
   ) {}
 
@@ -33,10 +34,17 @@ export class Vectors {
     return this.programmer.read(index);
   }
 
-  /** Aims a vector at another CPU. `messageChanged`: the function had to be programmed again. Errors: `BAD_VECTOR`, `NO_SUCH_CPU`. */
+  /**
+   * Aims a vector at another CPU. `messageChanged`: the function had to be programmed again. Errors: `BAD_VECTOR`, `NO_SUCH_CPU`,
+   * `MSI_ONE_ADDRESS` where the vector's message would leave the others' (several vectors of MSI without a remapper).
+   */
   setAffinity(index: number, cpu: number): { messageChanged: boolean; alongWith: readonly string[] } {
     this.check(index);
-    return this.block.setAffinity(index, cpu);
+    const before = this.block.cpus[index]!;
+    const moved = this.block.setAffinity(index, cpu);
+    if (!this.owner.misfit) return moved;
+    this.block.setAffinity(index, before);
+    throw oneAddress(this.device, this.block.count, `its vector ${index} cannot leave CPU ${before} alone`);
   }
 
   /** Holds a vector back: at the function where it can mask, else at the interrupt controller. Events become pending. */
@@ -78,8 +86,8 @@ const PROGRAMS = COMMAND.BusMaster.mask | COMMAND.InterruptDisable.mask;
  * prepare → compose → program: allocates `max` vectors or as many as there are down to `min`, writes the function's messages and
  * turns them on. On any error everything is as before, configuration space included.
  *
- * Errors: `BAD_VECTOR` (min, max), `MSI_NOT_SUPPORTED`, `MSI_ALREADY_ENABLED`, `IRQ_EXHAUSTED`, `NO_BAR`, `MSI_REFUSED` (hardware), and
- * whatever a level of the interrupt chain says (`MSI_WINDOW_MISSING`, …).
+ * Errors: `BAD_VECTOR` (min, max), `MSI_NOT_SUPPORTED`, `MSI_ALREADY_ENABLED`, `IRQ_EXHAUSTED`, `NO_BAR`, `MSI_ONE_ADDRESS`, `MSI_REFUSED`
+ * (hardware), and whatever a level of the interrupt chain says (`MSI_WINDOW_MISSING`, …).
  */
 export function enable(
   interrupts: InterruptCore,
@@ -111,6 +119,15 @@ export function enable(
   const addressBits = programmer instanceof MsiProgrammer && !programmer.address64 ? 32 : 64;
   const { block, count } = allocate(interrupts, device, kind, min, Math.min(max, offered), addressBits, options);
   const messages = Array.from({ length: block.count }, (_, i) => block.message(i));
+  if (!programmer.fits(messages)) {
+    const cpus = [...new Set(block.cpus)];
+    block.free();
+    throw oneAddress(
+      device,
+      messages.length,
+      `its ${messages.length} MSI vectors cannot go to CPUs ${cpus.join(', ')}`,
+    );
+  }
   const command = device.read(COMMAND.$.at);
   try {
     device.setCommand(PROGRAMS, PROGRAMS);
@@ -124,8 +141,9 @@ export function enable(
     }
     throw error;
   }
-  block.owner = ownerOf(programmer, block, messages);
-  return new Vectors(device, kind, count, block, programmer, () => {
+  const owner = new ProgrammedOwner(programmer, block, messages);
+  block.owner = owner;
+  return new Vectors(device, kind, count, block, programmer, owner, () => {
     // Bus mastering stays: DMA may be under way. The pin may be used again.
     device.setCommand(COMMAND.InterruptDisable.mask, command);
     released();
@@ -168,26 +186,47 @@ function allocate(
 }
 
 /** How a live move gets at the function: messages that did not change are not written. */
-function ownerOf(programmer: Programmer, block: MsiBlock, programmed: Message[]): MsiOwner {
-  let depth = 0;
-  return {
-    canMask: programmer.canMask,
-    maskAll: () => {
-      if (depth++ === 0) programmer.holdAll();
-    },
-    rewrite: () => {
-      for (let i = 0; i < block.count; i++) {
-        const now = block.message(i);
-        if (sameMessage(now, programmed[i]!)) continue;
-        programmed[i] = now;
-        programmer.write(i, now);
-      }
-    },
-    unmaskAll: () => {
-      if (--depth === 0) programmer.letGo();
-    },
-  };
+class ProgrammedOwner implements MsiOwner {
+  readonly canMask: boolean;
+  /** The messages as they are now cannot be programmed together: the function still has the last ones that could. */
+  misfit = false;
+  private depth = 0;
+
+  constructor(
+    private readonly programmer: Programmer,
+    private readonly block: MsiBlock,
+    private readonly programmed: Message[],
+  ) {
+    this.canMask = programmer.canMask;
+  }
+
+  maskAll(): void {
+    if (this.depth++ === 0) this.programmer.holdAll();
+  }
+
+  rewrite(): void {
+    const now = this.programmed.map((_, i) => this.block.message(i));
+    this.misfit = !this.programmer.fits(now);
+    if (this.misfit) return;
+    for (const [i, message] of now.entries()) {
+      if (sameMessage(message, this.programmed[i]!)) continue;
+      this.programmed[i] = message;
+      this.programmer.write(i, message);
+    }
+  }
+
+  unmaskAll(): void {
+    if (--this.depth === 0) this.programmer.letGo();
+  }
 }
+
+const oneAddress = (device: PciDevice, count: number, what: string): DoorbellError =>
+  new DoorbellError(
+    'MSI_ONE_ADDRESS',
+    `${device.name}: ${what}, since MSI has one address for all`,
+    'use MSI-X, one vector, one CPU, or interrupt remapping',
+    { device: device.name, count },
+  );
 
 const tooFew = (device: PciDevice, kind: VectorKind, needed: number, available: number): DoorbellError =>
   new DoorbellError(

@@ -25,26 +25,29 @@ export type IntxListener = (segment: number, slot: number, pin: number, asserted
 
 /** The hardware side's view of all segments: where other blocks put functions of their own, and where INTx lines end. */
 export class PciHardware {
-  private readonly hosts = new Map<number, PciHostModel>();
+  private readonly hosts: PciHostModel[] = [];
   private readonly waiting: { segment: number; placed: Placed }[] = [];
   private readonly listeners = new Set<IntxListener>();
 
   /** Puts a function on a segment's root bus, also before its host bridge exists. */
   place(segment: number, placed: Placed): void {
-    const host = this.hosts.get(segment);
+    const host = this.host(segment);
     if (host) host.add(placed);
     else this.waiting.push({ segment, placed });
   }
   onIntx(listener: IntxListener): void {
     this.listeners.add(listener);
   }
-  host(segment = 0): PciHostModel | undefined {
-    return this.hosts.get(segment);
+  /** The host bridge of a segment: the first one, or the one that has `bus`. */
+  host(segment = 0, bus?: number): PciHostModel | undefined {
+    return this.hosts.find(({ topology: t }) => t.segment === segment && (bus === undefined || t.has(bus)));
   }
 
   attach(host: PciHostModel): void {
-    this.hosts.set(host.topology.segment, host);
-    for (const w of this.waiting) if (w.segment === host.topology.segment) host.add(w.placed);
+    const { segment } = host.topology;
+    const first = this.host(segment) === undefined;
+    this.hosts.push(host);
+    if (first) for (const w of this.waiting) if (w.segment === segment) host.add(w.placed);
   }
   line(segment: number, slot: number, pin: number, asserted: boolean): void {
     for (const l of this.listeners) l(segment, slot, pin, asserted);
@@ -92,6 +95,7 @@ export class PciHostModel implements Model, FunctionHost {
     this.topology = new Topology(
       segment,
       ecam.firstBus,
+      ecam.firstBus + ecam.buses - 1,
       hardware.fabric(segment),
       hardware.diagnostics,
       hardware.trace,

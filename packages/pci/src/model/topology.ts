@@ -55,6 +55,7 @@ export class Topology {
   constructor(
     readonly segment: number,
     readonly firstBus: number,
+    readonly lastBus: number,
     private readonly fabric: PcieFabric,
     private readonly diagnostics: Diagnostics,
     private readonly trace: Trace,
@@ -83,6 +84,11 @@ export class Topology {
       yield f;
       if ('secondary' in f) yield* this.all((f as PciBridge).secondary);
     }
+  }
+
+  /** Whether the host bridge decodes a bus number. */
+  has(bus: number): boolean {
+    return bus >= this.firstBus && bus <= this.lastBus;
   }
 
   /** The function that a configuration request reaches, or none. */
@@ -235,7 +241,7 @@ export class Topology {
       }
     };
     this.byNumber[this.firstBus] = this.root;
-    visit(this.root, this.firstBus, 255);
+    visit(this.root, this.firstBus, this.lastBus);
   }
 }
 
