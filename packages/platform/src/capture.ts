@@ -16,6 +16,20 @@ export interface Restorable {
   restoreCapture(registers: unknown): CaptureRestored;
 }
 
+/** A piece of memory that a block answers from: a table, or one page of a tree of tables. */
+export interface TableExtent {
+  /** In the specification's words. */
+  readonly what: string;
+  readonly at: number;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** Models that can name all memory their answers depend on: what a snapshot keeps of a dump. Damaged tables end the list early, never throw. */
+export interface Tabular {
+  tables(): Iterable<TableExtent>;
+}
+
 /**
  * The block at `base` in a capture's registers.json: the file itself, a value in it or an element of one, with either `words`
  * ({ offset: word }) or `registers` ({ name: { offset, width, value | values } }). Null where there is none.

@@ -6,7 +6,15 @@ export * from './clock.js';
 export type { Description, DescribedNode } from './describe.js';
 export * from './device.js';
 export * from './diagnostics.js';
-export { elfBanks, loadElfCore, saveElfCore, type ElfCore, type ElfCoreOptions, type ElfSegment } from './dump/elf.js';
+export {
+  elfBanks,
+  loadElfCore,
+  readElfCore,
+  saveElfCore,
+  type ElfCore,
+  type ElfCoreOptions,
+  type ElfSegment,
+} from './dump/elf.js';
 export { loadRaw, saveRaw } from './dump/raw.js';
 export { loadSparse, saveSparse } from './dump/sparse.js';
 export type { Bytes } from './dump/stream.js';

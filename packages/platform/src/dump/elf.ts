@@ -81,6 +81,9 @@ export function elfBanks(bytes: Bytes): MemoryBank[] {
   return banks;
 }
 
+/** What the headers of a core say; the beginning of the file is enough. Errors: `BAD_DUMP`. */
+export const readElfCore = (bytes: Bytes): ElfCore => readHeaders(new ByteReader(bytes));
+
 function readHeaders(reader: ByteReader): ElfCore {
   const ident = reader.take(16, 'the ELF identification');
   if (ident[0] !== 0x7f || ident[1] !== 0x45 || ident[2] !== 0x4c || ident[3] !== 0x46)
