@@ -1,9 +1,8 @@
 import { Its } from '@doorbell/arm-gic';
 import { SmmuDriver } from '@doorbell/arm-smmuv3';
-import { conformanceCases } from '@doorbell/conformance';
+import { conformanceCases, method, type Mutant } from '@doorbell/conformance';
 import { VTD_MUTANTS } from '@doorbell/x86-vtd';
 import { expect, it } from 'vitest';
-import { method, type Mutant } from '../../packages/conformance/test/mutants.js';
 import { arm, x86, type BackEnd } from './subjects.js';
 
 /** The first case that a back-end breaks, or null. */

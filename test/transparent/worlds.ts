@@ -21,7 +21,7 @@ export interface World {
   /** RAM for data. */
   readonly data: number;
   /** Everything that has arrived at any CPU so far. */
-  arrived(): readonly Seen[];
+  readonly arrived: () => readonly Seen[];
   close(): void;
 }
 

@@ -1,12 +1,24 @@
 import { describe, expect, it } from 'vitest';
-import { conformanceCases, minimalSubject, minimalSupports } from '../src/index.js';
-import { coreMutants, type Mutant } from './mutants.js';
+import { immediate } from '@doorbell/platform';
+import {
+  conformanceCases,
+  minimalPciPlatform,
+  minimalSubject,
+  minimalSupports,
+  pciConformanceCases,
+  type Mutant,
+} from '../src/index.js';
+import { coreMutants } from './mutants.js';
 
 /** The first case of the kit that a mutant breaks, or null. */
 function catcher({ plant }: Mutant): string | null {
   const takeOut = plant();
   try {
-    for (const { name, run } of conformanceCases(minimalSubject, minimalSupports)) {
+    const cases = [
+      ...conformanceCases(minimalSubject, minimalSupports),
+      ...pciConformanceCases(minimalPciPlatform, immediate()),
+    ];
+    for (const { name, run } of cases) {
       try {
         run();
       } catch {

@@ -1,43 +1,9 @@
 import { IommuCore, MsiWindow, RadixTable, Domain } from '@doorbell/iommu';
+import { MsixCapability } from '@doorbell/pci';
+import { getter, method, type Mutant } from '../src/index.js';
 import { MinimalIommu } from '../src/minimal/model/iommu.js';
 import { MinimalRoot } from '../src/minimal/driver/irqchip.js';
 import { MinimalUnit } from '../src/minimal/driver/iommu.js';
-
-/** A mistake planted in a back-end or in the core. */
-export interface Mutant {
-  readonly name: string;
-  /** Plants it; the result takes it out again. */
-  readonly plant: () => () => void;
-}
-
-type Methods = Record<string, (...args: never[]) => unknown>;
-type Body = (this: never, original: (...args: never[]) => unknown, ...args: never[]) => unknown;
-
-/** Replaces one method of a class; the replacement gets the original, bound. */
-export function method(cls: { prototype: unknown }, name: string, body: unknown): () => () => void {
-  return () => {
-    const prototype = cls.prototype as Methods;
-    const original = prototype[name]!;
-    prototype[name] = function (this: never, ...args: never[]) {
-      return (body as Body).call(this, original.bind(this), ...args);
-    };
-    return () => void (prototype[name] = original);
-  };
-}
-
-/** Replaces a getter. */
-function getter(cls: { prototype: object }, name: string, change: (value: number) => number): () => () => void {
-  return () => {
-    const original = Object.getOwnPropertyDescriptor(cls.prototype, name)!;
-    Object.defineProperty(cls.prototype, name, {
-      ...original,
-      get(this: object) {
-        return change(original.get!.call(this) as number);
-      },
-    });
-    return () => void Object.defineProperty(cls.prototype, name, original);
-  };
-}
 
 type Original = (...args: unknown[]) => unknown;
 
@@ -119,4 +85,16 @@ export const coreMutants: readonly Mutant[] = [
     ),
   },
   { name: 'conflict checked in one order', plant: method(Domain, 'obstacle', () => null) },
+  {
+    name: 'PBA not cleared',
+    plant: method(MsixCapability, 'release', function (this: { pba: Uint32Array }, original: Original, vector: number) {
+      const before = this.pba[vector >>> 5]!;
+      original(vector);
+      this.pba[vector >>> 5] = before;
+    }),
+  },
+  {
+    name: 'mask inverted',
+    plant: method(MsixCapability, 'masked', (original: Original, vector: number) => !original(vector)),
+  },
 ];

@@ -13,7 +13,7 @@ import { windowCases } from './window.js';
 /** One case, ready to run: throws where the back-end does not conform. */
 export interface ConformanceCase {
   readonly name: string;
-  run(): void;
+  readonly run: () => void;
 }
 
 const ALL: readonly Case[] = [

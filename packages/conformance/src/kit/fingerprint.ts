@@ -10,8 +10,8 @@ export function fingerprint(lab: Lab): string {
 /** Typed arrays by content, keys in order. */
 export function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, v: unknown) => {
-    if (v instanceof Map) return [...v.entries()];
-    if (v instanceof Set) return [...v];
+    if (v instanceof Map) return [...(v as Map<unknown, unknown>).entries()];
+    if (v instanceof Set) return [...(v as Set<unknown>)];
     if (ArrayBuffer.isView(v)) return digest(new Uint8Array(v.buffer, v.byteOffset, v.byteLength));
     return v;
   });
