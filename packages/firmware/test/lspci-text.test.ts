@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { describeMachine } from '@doorbell/firmware';
 import { describeFiles, filesNamed, needs, shortName } from './support/shared.js';
 
 /** Functions of real dumps, from their bytes, against what lspci itself wrote beside them. */
@@ -63,5 +64,28 @@ describe.skipIf(!ready)('lspci dumps as lspci reads them', () => {
     }
     console.info(`lspci: ${functions} functions, of ${vectors} the text lists capabilities`);
     expect(vectors).toBeGreaterThan(20);
+  });
+});
+
+describe('dumps without bytes', () => {
+  it('know vectors where the text lists capabilities, and say null where it may not', () => {
+    const text = [
+      '00:1f.2 SATA controller [0106]: Intel [8086:1c02] (rev 05)',
+      '\tCapabilities: [80] MSI: Enable+ Count=1/4 Maskable- 64bit-',
+      '00:1f.3 SMBus [0c05]: Intel [8086:1c22] (rev 05)',
+      '\tCapabilities: <access denied>',
+      '10000:e0:06.0 PCI bridge [0604]: Intel Corporation [8086:9a09]',
+      '\tCapabilities: [40] Express Root Port (Slot+), MSI 00',
+      '',
+      '',
+    ].join('\n');
+    const d = describeMachine([{ name: 'pci.txt', bytes: Uint8Array.from(Buffer.from(text)) }]);
+    expect(d.devices).toEqual([
+      { bdf: '0000:00:1f.2', id: '8086:1c02', class: '0106', msi: 4, msix: 0 },
+      { bdf: '0000:00:1f.3', id: '8086:1c22', class: '0c05', msi: null, msix: null },
+      { bdf: '10000:e0:06.0', id: '8086:9a09', class: '0604', msi: 0, msix: 0 },
+    ]);
+    expect(d.groups).toBeNull();
+    expect(d.findings.map((f) => f.code)).toContain('PCI_GROUPS_UNKNOWN');
   });
 });

@@ -161,6 +161,11 @@ function addBytes(d: Draft, data: RegExpExecArray, found: (code: FindingCode, me
 /** Decoded capabilities: "MSI: Enable- Count=1/8 …", "MSI-X: Enable+ Count=16 …"; before 2009 "TabSize=". */
 function readText(d: Draft | null, line: string): void {
   if (d === null) return;
+  // Text that lists capabilities lists all of them ("<access denied>" stands where it does not).
+  if (/^\s+Capabilities: \[[0-9a-f]+/i.test(line)) {
+    d.textMsi ??= 0;
+    d.textMsix ??= 0;
+  }
   const msix = /Capabilities: \[[0-9a-f]+\] MSI-X: .*?(?:Count|TabSize)=(\d+)/i.exec(line);
   if (msix) d.textMsix = Number(msix[1]);
   const msi = /Capabilities: \[[0-9a-f]+\] (?:MSI|Message Signalled Interrupts): .*?(?:Count|Queue)=\d+\/(\d+)/i.exec(

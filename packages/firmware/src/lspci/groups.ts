@@ -44,7 +44,7 @@ const ALIAS_QUIRKS: Readonly<Record<string, readonly (readonly [device: number |
     [0x12, 3],
   ],
 };
-/** Conventional bridges that take (secondary bus, 00.0) like a PCIe-to-PCI bridge. */
+/** Conventional bridges that take (secondary bus, 00.0) like a PCIe-to-PCI bridge, where they hang below a PCIe port. */
 const BRIDGE_ALIAS_QUIRKS = new Set(['8086:244e', '1b21:1080', '1283:8892', '10e3:8113']);
 
 class Grouper {
@@ -201,9 +201,17 @@ export function requesterIds(p: Placed): string[] {
   for (let b = p.above; b !== null && b !== 'missing'; b = b.above) {
     const { facts } = b;
     const takesBus =
-      facts.pcieType === PCIE_TO_PCI || (facts.pcieType === -1 && BRIDGE_ALIAS_QUIRKS.has(facts.id ?? ''));
+      facts.pcieType === PCIE_TO_PCI ||
+      (facts.pcieType === -1 && BRIDGE_ALIAS_QUIRKS.has(facts.id ?? '') && belowPort(b));
     if (takesBus && facts.secondary !== null) ids.push(formatBdf(facts.source.domain, facts.secondary, 0, 0));
     else if (facts.pcieType === -1 || facts.pcieType === PCI_TO_PCIE) ids.push(facts.source.bdf);
   }
   return [...new Set(ids)];
+}
+
+/** On a root bus the same bridges use their own id: a real 82801's does, as traces show. */
+function belowPort({ above }: Placed): boolean {
+  if (above === null || above === 'missing') return false;
+  const type = above.facts.pcieType;
+  return type !== null && type >= 0 && type !== PCIE_TO_PCI;
 }
