@@ -75,7 +75,7 @@ beforeAll(() => {
 const isTable = (f: InputFile): boolean => /^[A-Z]{4}\./.test(f.name);
 const isDump = (f: InputFile): boolean => f.name.endsWith('.txt');
 
-describe('damaged input', { timeout: LONG ? 1_800_000 : 30_000 }, () => {
+describe('damaged input', { timeout: LONG ? 1_800_000 : 60_000 }, () => {
   it('a table or tree cut anywhere is refused or says that something is missing', () => {
     for (const f of samples.filter((x) => !isDump(x))) {
       const step = f.bytes.length > 4096 ? Math.ceil(f.bytes.length / (LONG ? 4096 : 257)) : 1;
@@ -152,7 +152,7 @@ describe('damaged input', { timeout: LONG ? 1_800_000 : 30_000 }, () => {
   });
 });
 
-describe.skipIf(!ready)('real inputs in whole directories', () => {
+describe.skipIf(!ready)('real inputs in whole directories', { timeout: 60_000 }, () => {
   it('every file of the shared machines is read or refused by name', () => {
     for (const path of filesNamed(/\.(dat|dtb|txt)$/)) {
       attempt([{ name: basename(path), bytes: readFileSync(path) }], shortName(path));

@@ -92,7 +92,7 @@ describe('nodes from device trees', () => {
   });
 });
 
-describe.skipIf(!needs('nodes of real machines', null))('nodes of real machines', () => {
+describe.skipIf(!needs('nodes of real machines', null))('nodes of real machines', { timeout: 60_000 }, () => {
   it('the trees of QEMU virt and of a P4080', () => {
     const virt = nodesOf(input(join(SHARED, 'captures/arm-smmuv3-its-nvme/virt.dtb')));
     expect(find(virt, 'smmu0')).toMatchObject({ compatible: 'arm,smmu-v3', reg: [{ base: 0x9050000, size: 0x20000 }] });
@@ -112,12 +112,11 @@ describe.skipIf(!needs('nodes of real machines', null))('nodes of real machines'
 
   it('names are unique, maps lead to nodes that are there, ranges are whole', () => {
     let machines = 0;
+    const tables = filesNamed(/^(DMAR|IVRS|IORT|APIC|MCFG)\.dat$/);
     for (const path of filesNamed(/^(DMAR|IVRS|IORT)\.dat$|\.dtb$/)) {
       const dir = dirname(path);
-      const files = path.endsWith('.dtb')
-        ? [input(path)]
-        : filesNamed(/^(DMAR|IVRS|IORT|APIC|MCFG)\.dat$/).filter((f) => dirname(f) === dir);
-      const { nodes } = nodesOf(...files.map((f) => (typeof f === 'string' ? input(f) : f)));
+      const files = path.endsWith('.dtb') ? [input(path)] : tables.filter((f) => dirname(f) === dir).map(input);
+      const { nodes } = nodesOf(...files);
       const names = nodes.map((n) => n.name);
       expect(new Set(names).size, shortName(path)).toBe(names.length);
       for (const n of nodes) {

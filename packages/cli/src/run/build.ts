@@ -1,0 +1,266 @@
+import { describeRead, platformNodes, type Machine, type MachineDescription } from '@doorbell/firmware';
+import { pci, PCI_HOST_ECAM, type Placed } from '@doorbell/pci';
+import {
+  CompositionError,
+  DoorbellError,
+  Platform,
+  type IdMapEntry,
+  type MemoryBank,
+  type PlatformNode,
+} from '@doorbell/platform';
+import type { Backends } from './backends.js';
+import { dumpedFunctions, standIns, type SegmentFunctions } from './functions.js';
+import { AddressSpace } from './space.js';
+
+/** Something that did not work, in the words of CONTRACTS `failures`. */
+export interface Failure {
+  /** The function concerned; null: the platform as a whole. */
+  readonly bdf: string | null;
+  readonly code: string;
+  readonly message: string;
+  /** The node concerned. */
+  readonly unit?: string;
+  readonly [more: string]: unknown;
+}
+
+/** A platform as a machine's firmware describes it, and what of it is missing. */
+export interface MachinePlatform {
+  readonly platform: Platform;
+  readonly description: MachineDescription;
+  readonly failures: readonly Failure[];
+  /** Names of functions that stand in for unknown ones. */
+  readonly standIns: ReadonlySet<string>;
+  /** What was assumed, changed or left out. */
+  readonly notes: readonly string[];
+  /** By host bridge: who translates and who takes MSIs, also where nobody models them. */
+  readonly hosts: readonly PlatformNode[];
+}
+
+export interface BuildOptions {
+  readonly name?: string;
+  /** MSI-X vectors of stand-in functions. Default 4. */
+  readonly vectors?: number;
+  /** Last changes to the nodes before plugins see them: other options, one more unit. */
+  readonly adjust?: (nodes: readonly PlatformNode[]) => readonly PlatformNode[];
+}
+
+const RAM = 2 ** 29;
+const GIB4 = 2 ** 32;
+const MIB = 2 ** 20;
+const isHost = (node: PlatformNode): boolean => node.options?.['functions'] !== undefined;
+
+/** Builds the platform that a machine's tables, tree and dump describe. Never throws for what they hold: that becomes failures and notes. */
+export function buildPlatform(machine: Machine, backends: Backends, options: BuildOptions = {}): MachinePlatform {
+  const description = describeRead(machine);
+  const read = platformNodes(machine, description);
+  const failures: Failure[] = [];
+  const notes = read.omitted.map((o) => `${o.name}: ${o.why}`);
+  const all = (options.adjust ?? ((n) => n))(withSegments(machine, withApic(machine, unique(read.nodes), notes)));
+  let units = all.filter((n) => !isHost(n)).map((n) => fit(n, notes));
+  const hosts = all.filter(isHost);
+
+  // The units that decide where a request or a message goes cannot be left out unnoticed; an IOAPIC can.
+  const named = new Set(hosts.flatMap((h) => [...(h.iommuMap ?? []), ...(h.msiMap ?? [])].map((e) => e.to)));
+  const described = new Set(description.iommus.map((u) => u.name));
+  for (const node of units.filter((n) => !backends.models(n))) {
+    if (named.has(node.name) || described.has(node.name)) failures.push(noBackend(node));
+    else notes.push(`${node.name} (${node.compatible}): no plugin models it`);
+  }
+  units = units.filter((n) => backends.models(n));
+
+  let memory = read.memory;
+  for (;;) {
+    const plan = plan_(machine, description, hosts, units, memory, options, notes);
+    const platform = new Platform({ name: options.name ?? 'machine', memory: plan.memory })
+      .use(pci(), ...backends.pluginsFor(units))
+      .node(...units, ...plan.hosts);
+    try {
+      platform.compose();
+    } catch (error) {
+      if (!(error instanceof DoorbellError)) throw error;
+      const problems = error instanceof CompositionError ? error.problems : [error];
+      const blamed = new Set(problems.flatMap((p) => namesIn(p, units)));
+      if (blamed.size === 0) {
+        // Nothing that could be left out: perhaps the RAM of the tree lies on registers.
+        if (memory.length === 0) throw error;
+        notes.push(`RAM is placed elsewhere: ${problems[0]!.message}`);
+        memory = [];
+        continue;
+      }
+      for (const p of problems) {
+        const unit = namesIn(p, units)[0];
+        if (unit !== undefined) failures.push({ bdf: null, code: p.code, message: p.message, unit, remedy: p.remedy });
+      }
+      units = units.filter((n) => !blamed.has(n.name));
+      continue;
+    }
+    return { platform, description, failures, standIns: plan.standIns, notes: [...new Set(notes)], hosts };
+  }
+}
+
+const noBackend = (node: PlatformNode): Failure => ({
+  bdf: null,
+  code: 'NO_BACKEND',
+  message: `no plugin models ${node.name} (${node.compatible}${node.reg?.[0] ? ` at 0x${node.reg[0].base.toString(16)}` : ''})`,
+  remedy: 'use a plugin for it: `doorbell plugins` lists those that are configured, `doorbell new plugin` starts one',
+  unit: node.name,
+  compatible: node.compatible,
+});
+
+/** Units that a composition problem names. */
+function namesIn(problem: DoorbellError, units: readonly PlatformNode[]): string[] {
+  const { node, nodes, a, b } = problem.details as Record<string, unknown>;
+  const said = [node, ...(Array.isArray(nodes) ? (nodes as unknown[]) : []), b, a].filter((x) => typeof x === 'string');
+  const exact = said.filter((s) => units.some((u) => u.name === s));
+  // Regions are called after their node: `gic0 redistributor 3`.
+  const near = said.flatMap((s) => units.filter((u) => s === u.name || s.startsWith(`${u.name} `)).map((u) => u.name));
+  return (exact.length > 0 ? exact : near).slice(0, 1);
+}
+
+interface Plan {
+  readonly memory: readonly MemoryBank[];
+  readonly hosts: readonly PlatformNode[];
+  readonly standIns: ReadonlySet<string>;
+}
+
+/** Room for RAM, configuration space and BARs, and the host bridges with their functions. */
+function plan_(
+  machine: Machine,
+  description: MachineDescription,
+  hosts: readonly PlatformNode[],
+  units: readonly PlatformNode[],
+  told: readonly MemoryBank[],
+  options: BuildOptions,
+  notes: string[],
+): Plan {
+  const space = new AddressSpace();
+  for (const u of units) space.take(...(u.reg ?? []));
+  const ecams = hosts.map((h) => {
+    const e = h.options?.['ecam'] as { base: number; buses: number; firstBus: number } | undefined;
+    const bank = e && { base: e.base, size: e.buses * MIB };
+    if (!e || !bank || e.base % MIB !== 0 || !(e.buses >= 1) || !space.isFree(bank)) return null;
+    space.take(bank);
+    return e;
+  });
+  const usable = told.filter((b) => b.base % 8 === 0 && b.size % 8 === 0 && space.isFree(b));
+  const large = usable.some((b) => b.size >= 64 * MIB && b.base < GIB4);
+  const memory = large ? usable : [space.place(RAM, { align: MIB })];
+  if (large) space.take(...memory);
+  else if (told.length === 0) notes.push('the input does not say where RAM is: some was put where nothing else is');
+
+  const present = new Set(units.map((u) => u.name));
+  const there = (map: readonly IdMapEntry[] | undefined) => (map ?? []).filter((e) => present.has(e.to));
+  const nodes: PlatformNode[] = [];
+  const names = new Set<string>();
+  hosts.forEach((host, h) => {
+    const segment = host.segment ?? 0;
+    const found: SegmentFunctions =
+      machine.pci === null
+        ? standIns(host, machine, description, options.vectors ?? 4)
+        : dumpedFunctions(machine, segment);
+    notes.push(...found.notes);
+    for (const id of found.standIns) names.add(`${hex4(segment)}:${bdf(id)}`);
+    const ecam = ecams[h];
+    found.roots.forEach(({ firstBus, functions }, i) => {
+      const end = found.roots[i + 1]?.firstBus ?? (ecam && firstBus < ecam.firstBus + ecam.buses ? ecam.firstBus + ecam.buses : 256);
+      const buses = end - firstBus;
+      const inside = ecam && firstBus >= ecam.firstBus && end <= ecam.firstBus + ecam.buses;
+      const base = inside
+        ? ecam.base + (firstBus - ecam.firstBus) * MIB
+        : space.place(buses * MIB, { from: 2 ** 40, align: MIB }).base;
+      const size = 2 ** Math.ceil(Math.log2(Math.max(need(functions), 16 * MIB)));
+      nodes.push({
+        name: i === 0 ? host.name : `${host.name} bus ${firstBus.toString(16)}`,
+        compatible: PCI_HOST_ECAM,
+        segment,
+        reg: [{ base, size: buses * MIB }],
+        ...(i === 0 && { iommuMap: there(host.iommuMap), msiMap: there(host.msiMap) }),
+        options: { ecam: { base, buses, firstBus }, windows: [barWindow(space, size)], functions, enumerate: true },
+      });
+    });
+  });
+  return { memory, hosts: nodes, standIns: names };
+}
+
+/** 32-bit BARs need room below 4 GiB; where that is full, 64-bit ones may still be reached. */
+function barWindow(space: AddressSpace, size: number): MemoryBank {
+  for (let bytes = size; bytes >= MIB; bytes /= 2) {
+    try {
+      return space.place(bytes, { from: MIB, end: GIB4 });
+    } catch (error) {
+      if (!(error instanceof DoorbellError)) throw error;
+    }
+  }
+  return space.place(size, { from: GIB4 });
+}
+
+/** Bytes of BARs, generously: bridges round what is below them up to 1 MiB, twice (prefetchable or not). */
+const need = (functions: readonly Placed[]): number =>
+  functions.reduce((sum, { definition: d }) => {
+    const bars = Object.values(d.bars ?? {}).reduce((s, b) => s + b.size, 0);
+    return sum + 2 * bars + ('children' in d ? 4 * MIB + need(d.children) : 0);
+  }, 0);
+
+/** Two host bridges of one name or segment, as damaged or unusual trees have them, become two. */
+function unique(nodes: readonly PlatformNode[]): PlatformNode[] {
+  const names = new Set<string>();
+  const segments = new Set<number>();
+  return nodes.map((node) => {
+    let { name, segment } = node;
+    while (names.has(name)) name += "'";
+    names.add(name);
+    if (!isHost(node)) return name === node.name ? node : { ...node, name };
+    segment ??= 0;
+    while (segments.has(segment)) segment++;
+    segments.add(segment);
+    return { ...node, name, segment };
+  });
+}
+
+/** An x86 machine has local APICs, whether its MADT was collected or not. */
+function withApic(machine: Machine, nodes: PlatformNode[], notes: string[]): PlatformNode[] {
+  const x86 = machine.dmar !== null || machine.ivrs !== null;
+  if (!x86 || nodes.some((n) => n.compatible === 'intel,apic')) return nodes;
+  notes.push('there is no APIC table: one CPU is assumed');
+  const reg = [{ base: 0xfee0_0000, size: 0x10_0000 }];
+  return [{ name: 'apic', compatible: 'intel,apic', reg, options: { cpus: 1 } }, ...nodes];
+}
+
+/** Segments of the dump that no table names have a host bridge too. */
+function withSegments(machine: Machine, nodes: PlatformNode[]): PlatformNode[] {
+  const have = new Set(nodes.filter(isHost).map((n) => n.segment ?? 0));
+  const missing = new Set((machine.pci?.functions ?? []).map((p) => p.facts.source.domain).filter((s) => !have.has(s)));
+  return [
+    ...nodes,
+    ...[...missing].map((segment) => ({
+      name: `pci${segment}`,
+      compatible: PCI_HOST_ECAM,
+      segment,
+      options: { windows: [], functions: [] },
+    })),
+  ];
+}
+
+/** What the models of interrupt controllers have to be told beside what firmware's nodes say. */
+function fit(node: PlatformNode, notes: string[]): PlatformNode {
+  const cpus = node.options?.['cpus'] as number | undefined;
+  if (node.compatible === 'intel,apic' && (cpus ?? 1) > 255) {
+    notes.push(`${node.name}: 255 of ${cpus} CPUs, the others need x2APIC mode`);
+    return { ...node, options: { ...node.options, cpus: 255 } };
+  }
+  if (node.compatible !== 'arm,gic-v3') return node;
+  const [distributor, redistributors] = node.reg ?? [];
+  if (!distributor || !redistributors) return node;
+  const wanted = cpus ?? 1;
+  // A redistributor takes two 64 KiB frames; GICv4 four.
+  const virtualLpis = redistributors.size >= wanted * 0x40000;
+  const room = Math.max(1, Math.floor(redistributors.size / (virtualLpis ? 0x40000 : 0x20000)));
+  if (room < wanted) notes.push(`${node.name}: ${room} of ${wanted} CPUs, those of its first redistributor region`);
+  const options = { ...node.options, cpus: Math.min(room, wanted), spis: 960, virtualLpis };
+  const size = options.cpus * (virtualLpis ? 0x40000 : 0x20000);
+  return { ...node, reg: [distributor, { base: redistributors.base, size }], options };
+}
+
+const hex4 = (n: number): string => n.toString(16).padStart(4, '0');
+const bdf = (id: number): string =>
+  `${(id >>> 8).toString(16).padStart(2, '0')}:${((id >>> 3) & 31).toString(16).padStart(2, '0')}.${id & 7}`;
