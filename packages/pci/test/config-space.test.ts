@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
+import { definePlugin, Platform } from '@doorbell/platform';
 import { describe, expect, it } from 'vitest';
 import {
   at,
@@ -13,6 +14,8 @@ import {
   nvmeLike,
   PCI,
   PCI_HARDWARE,
+  PCIEXBAR,
+  pciHost,
   pcieToPciBridge,
   rootPort,
   testFunction,
@@ -80,6 +83,42 @@ describe('configuration space', () => {
     const { platform } = board([at('05.0', edu()), at('05.2', edu()), at('06.0', edu())]);
     const type = (slot: number, fn = 0) => platform.cpu.read8(config(0, slot, fn) + 0x0e);
     expect([type(5), type(5, 2), type(6)]).toEqual([0x80, 0x80, 0]);
+  });
+
+  it('holds functions that other blocks put there, with capabilities of their own', () => {
+    const unit = definePciFunction({
+      name: 'a unit',
+      vendor: 0x1022,
+      device: 0x1419,
+      classCode: 0x080600,
+      pcie: false,
+      msi: { vectors: 1 },
+      capabilities: [
+        { id: 0x0f, length: 0x18, header: 0x000b, registers: [{ layout: PCIEXBAR, at: 4, values: [0xfed8_0001] }] },
+      ],
+    });
+    const other = definePlugin(
+      'other',
+      {
+        compatible: ['other'],
+        model: {
+          create: (context) => {
+            context.service(PCI_HARDWARE).place(0, at('00.2', unit));
+            return {};
+          },
+        },
+      },
+      [{ name: 'other', compatible: 'other' }],
+    );
+    for (const first of [true, false]) {
+      const host = pciHost({ ecam: { base: ECAM }, windows: [] }, [at('00.0', edu())]);
+      const plugins = first ? [other, host] : [host, other];
+      const platform = new Platform({ memory: [{ base: 0, size: 2 ** 20 }] }).use(...plugins).compose();
+      const fn = platform.service(PCI).get('00:00.2');
+      expect(fn.capabilities.map((c) => c.id)).toEqual([0x05, 0x0f]);
+      const cap = fn.capability(0x0f);
+      expect([fn.read(cap) >>> 16, fn.read(cap + 4) & 1, fn.multiFunction]).toEqual([0x000b, 1, true]);
+    }
   });
 
   it('hides extended configuration space behind a conventional bus', () => {

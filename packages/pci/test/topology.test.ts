@@ -1,11 +1,14 @@
 import { Platform } from '@doorbell/platform';
 import { describe, expect, it } from 'vitest';
 import {
+  ACS,
   Acs,
   at,
+  ATS,
   conventionalBridge,
   downstreamPort,
   edu,
+  ExtCapId,
   nvmeLike,
   PCI,
   pciHost,
@@ -313,6 +316,26 @@ describe('peer-to-peer', () => {
   });
   it('goes up to the root with P2P Request Redirect on', () => {
     expect(write(sw(true), '03:00.0', '04:00.0')).toEqual({ passed: 1, arrived: false });
+  });
+  it('turns with Direct Translated P2P on for translated requests only', () => {
+    const port = (slot: string) => at(slot, downstreamPort([at('00.0', testFunction({ ats: true }))], { acs: true }));
+    for (const dt of [false, true]) {
+      const { pci, platform } = board([at('01.0', rootPort([at('00.0', upstreamPort([port('00.0'), port('01.0')]))]))]);
+      const [from, to, above] = ['03:00.0', '04:00.0', '02:00.0'].map((x) => pci.get(x));
+      from!.setBusMaster(true);
+      from!.write(from!.extendedCapability(ExtCapId.ats) + ATS.$.at, 0x8000_0000);
+      const control = above!.extendedCapability(ExtCapId.acs) + ACS.$.at;
+      if (dt) above!.write(control, (above!.acs().control | Acs.DT) << 16);
+      let passed = 0;
+      platform.fabric(0).claim({ name: 'gate', translate: () => (passed++, 2) });
+      const bar = from!.bar(0);
+      bar.write32(0, to!.bar(0).address + 8);
+      bar.write32(8, 0xbeef);
+      bar.write32(12, 2);
+      expect([passed, to!.bar(0).read32(8)]).toEqual([1, 0]);
+      bar.write32(12, 2 | (2 << 4));
+      expect([passed, to!.bar(0).read32(8)]).toEqual(dt ? [1, 0xbeef] : [2, 0]);
+    }
   });
   it('turns on a conventional bus', () => {
     const bus = [at('01.0', conventionalBridge([at('01.0', f()), at('02.0', f())]))];

@@ -1,4 +1,4 @@
-import { UNTRANSLATED, Verdict, type Diagnostics, type PcieFabric, type Trace } from '@doorbell/platform';
+import { TRANSLATED, UNTRANSLATED, Verdict, type Diagnostics, type PcieFabric, type Trace } from '@doorbell/platform';
 import { Acs, PortType } from '../spec/index.js';
 import type { PciBridge } from './bridge.js';
 import { Decoder, type Target } from './decoder.js';
@@ -23,6 +23,14 @@ export class Bus {
   }
 }
 
+/** A bus where a request may turn to a peer, and the child that it comes from. */
+interface Turn {
+  readonly bus: Bus;
+  readonly from: PciFunction;
+  /** Redirect is on, and Direct Translated P2P lets translated requests turn all the same. */
+  readonly translatedOnly: boolean;
+}
+
 /** A function's way to the root, worked out once per configuration. */
 export interface Route {
   readonly generation: number;
@@ -30,8 +38,8 @@ export interface Route {
   readonly requester: number;
   /** Why nothing gets through; empty where it does. */
   readonly closed: string;
-  /** Buses on the way where a request may turn to a peer instead of going on, with the child that it comes from. */
-  readonly turns: readonly { readonly bus: Bus; readonly from: PciFunction }[];
+  /** Where a request may turn to a peer instead of going on. */
+  readonly turns: readonly Turn[];
   /** Ports with Translation Blocking on. */
   readonly blocksTranslated: boolean;
 }
@@ -179,11 +187,15 @@ export class Topology {
       fn.spoofed >= 0 ? fn.spoofed : dmaAlias === undefined ? fn.requester : (fn.bus.number << 8) | dmaAlias;
     let closed = '';
     let blocksTranslated = false;
-    const turns: { bus: Bus; from: PciFunction }[] = [];
+    const turns: Turn[] = [];
     let from: PciFunction = fn;
     for (let bus = fn.bus; bus.bridge !== undefined; bus = bus.bridge.bus) {
       const bridge = bus.bridge;
-      if (bus.kind === 'conventional' || (bus.kind === 'switch' && !redirects(from))) turns.push({ bus, from });
+      const acs = 'acsControl' in from ? (from as PciBridge).acsControl : 0;
+      // P2P Request Redirect sends requests up instead of across; Direct Translated P2P exempts translated ones (PCIe Base §6.12.1.1).
+      if (bus.kind === 'conventional') turns.push({ bus, from, translatedOnly: false });
+      else if (bus.kind === 'switch' && (!(acs & Acs.RR) || acs & Acs.DT))
+        turns.push({ bus, from, translatedOnly: (acs & Acs.RR) !== 0 });
       if ((bridge.command & 4) === 0) closed ||= `${bridge.name}: Bus Master Enable = 0`;
       const port = bridge.pcieType === PortType.rootPort || bridge.pcieType === PortType.downstreamPort;
       if (port && bridge.acsControl & Acs.SV && !bridge.leadsTo(requester >>> 8))
@@ -199,7 +211,8 @@ export class Topology {
   private peer(route: Route, hi: number, lo: number, kind: number): Target | undefined {
     const target = this.decoder.find(hi, lo);
     if (target === undefined) return undefined;
-    for (const { bus, from } of route.turns) {
+    for (const { bus, from, translatedOnly } of route.turns) {
+      if (translatedOnly && kind !== TRANSLATED) continue;
       let below: PciFunction = target.fn;
       while (below.bus !== bus && below.bus.bridge) below = below.bus.bridge;
       if (below.bus !== bus || below === from) continue;
@@ -244,10 +257,6 @@ export class Topology {
     visit(this.root, this.firstBus, this.lastBus);
   }
 }
-
-/** Whether a switch port sends requests up instead of across: ACS P2P Request Redirect (PCIe Base §6.12.1.1). */
-const redirects = (port: PciFunction): boolean =>
-  'acsControl' in port && ((port as PciBridge).acsControl & Acs.RR) !== 0;
 
 function peerWrite({ fn, bar, offset }: Target, bytes: Uint8Array): void {
   let i = 0;
