@@ -25,6 +25,8 @@ export class IdTable {
   private base = 0;
   private pageBytes = 0x1000;
   private perPage = 1;
+  /** log2 of `perPage`; -1 where it is no power of two. */
+  private perPageBits = 0;
   /** Ids with a place in the table. */
   entries = 0;
   /** Address of the level-1 entry of the last `locate` of an indirect table. */
@@ -47,6 +49,7 @@ export class IdTable {
     this.base = this.pageBytes === 0x10000 ? pa - (pa % 0x10000) + ((pa % 0x10000) / 0x1000) * 2 ** 48 : pa;
     const bytes = (getAt(words, at, f.Size) + 1) * this.pageBytes;
     this.perPage = Math.floor(this.pageBytes / this.entrySize);
+    this.perPageBits = Number.isInteger(Math.log2(this.perPage)) ? Math.log2(this.perPage) : -1;
     const places = this.indirect ? (bytes / 8) * this.perPage : Math.floor(bytes / this.entrySize);
     this.entries = this.valid ? Math.min(places, 2 ** idBits) : 0;
   }
@@ -56,15 +59,17 @@ export class IdTable {
     this.level1At = -1;
     if (id >= this.entries) return -1;
     if (!this.indirect) return this.base + id * this.entrySize;
-    const at = this.base + 8 * Math.floor(id / this.perPage);
+    // whole numbers below 2^32: shifts, where a division and a remainder of doubles would cost more than the reads
+    const page = this.perPageBits >= 0 ? id >>> this.perPageBits : Math.floor(id / this.perPage);
+    const at = this.base + 8 * page;
     this.level1At = at;
     const { memory, word } = this;
     if (!memory.has(at)) return -2;
     word[0] = memory.read32(at);
     word[1] = memory.read32(at + 4);
     if (getAt(word, 0, L1E.Valid) === 0) return -2;
-    const page = getAddress(word, 0, L1E.PA);
-    return page - (page % this.pageBytes) + (id % this.perPage) * this.entrySize;
+    const table = getAddress(word, 0, L1E.PA);
+    return table - (table & (this.pageBytes - 1)) + (id - page * this.perPage) * this.entrySize;
   }
 }
 
@@ -114,7 +119,7 @@ export class ItsTables {
     this.dteAt = at;
     if (at < 0 || !this.load(at, this.dte, 2) || getAt(this.dte, 0, DTE.V) === 0) return REASON.DEVICE_UNMAPPED;
     const bits = getAt(this.dte, 0, DTE.Size) + 1;
-    if (event >= 2 ** Math.min(bits, this.eventBits)) return REASON.EVENT_RANGE;
+    if (event >>> Math.min(bits, this.eventBits, 31) !== 0) return REASON.EVENT_RANGE;
     // ITT address bits 51:8 stand at bits 49:6
     this.iteAt = getWide(this.dte, 0, DTE.ITT) * 256 + event * ITE_SIZE;
     return REASON.OK;

@@ -1,7 +1,7 @@
 import { decode, getAddress, getAt, type LayoutInfo } from '@doorbell/bits';
 import { hex, type PhysicalMemory, type Trace } from '@doorbell/platform';
 import { CD, CONFIG, EVENT_ID, L1CD, L1STD, S1DSS, STE } from '../spec/index.js';
-import { KIND, plainContext, stage1Context, type Context } from './context.js';
+import { KIND, NOBODY, plainContext, stage1Context, type Context } from './context.js';
 import type { Features } from './features.js';
 import { badCd, badSte, cdBits } from './legality.js';
 
@@ -14,7 +14,6 @@ export interface StreamTable {
 }
 
 const SLOTS = 1024;
-const NOBODY = plainContext(-1, -2, KIND.ABORT);
 
 /**
  * From a StreamID and SSID to a context, through the stream table and CDs in memory, each cached as the architecture allows: an entry
@@ -36,6 +35,8 @@ export class Configuration {
     private readonly name: string,
     private readonly memory: PhysicalMemory,
     private readonly trace: Trace,
+    /** Some cached context is gone. */
+    private readonly forgotten: () => void,
   ) {}
 
   slot(sid: number, ssid: number): number {
@@ -195,6 +196,7 @@ export class Configuration {
   clear(): void {
     for (const cache of [this.l1stds, this.stes, this.l1cds, this.cds]) cache.clear();
     this.contexts.fill(NOBODY);
+    this.forgotten();
   }
 
   private forget(cache: Map<string, Uint32Array>, sid: number): void {
@@ -203,6 +205,7 @@ export class Configuration {
 
   private forgetContexts(which: (c: Context) => boolean): void {
     for (let i = 0; i < SLOTS; i++) if (which(this.contexts[i]!)) this.contexts[i] = NOBODY;
+    this.forgotten();
   }
 
   private load(at: number, count: number): Uint32Array | undefined {

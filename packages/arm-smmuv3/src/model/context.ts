@@ -3,7 +3,7 @@ import { CD, STE, TG0_BITS, TG1_BITS } from '../spec/index.js';
 import type { Features } from './features.js';
 import { effectiveIps } from './legality.js';
 import { tagHash } from './tlb.js';
-import { makeHalf, type Half, type WalkRules } from './walk.js';
+import { makeHalf, PAN, WXN, type Half, type WalkRules } from './walk.js';
 
 export const KIND = { ABORT: 0, BYPASS: 1, STAGE1: 2 } as const;
 
@@ -16,6 +16,8 @@ export interface Context {
   /** VMID << 16 | ASID. */
   readonly tag: number;
   readonly hash: number;
+  /** Stage 1 whose TLB key is the address as it stands and whose accesses are taken as they come: the fast path serves it. */
+  readonly plain: boolean;
   /** Some half ignores the top byte: the TLB's key is not the address as it stands. */
   readonly anyTbi: boolean;
   /** PRIVCFG or INSTCFG replace what the transaction says. */
@@ -30,7 +32,7 @@ export interface Context {
 }
 
 const NO_HALF = makeHalf({ enabled: false, upper: false, tbi: false, had: false, txsz: 16, g: 12, ttb: 0 });
-const NO_RULES: WalkRules = { limit: 0, affd: false, wxn: false, pan: false };
+const NO_RULES: WalkRules = { limit: 0, affd: false, rightsKey: 0 };
 
 /** A stream that is not translated: bypass or abort. */
 export const plainContext = (sid: number, ssid: number, kind: number): Context => ({
@@ -39,6 +41,7 @@ export const plainContext = (sid: number, ssid: number, kind: number): Context =
   kind,
   tag: 0,
   hash: 0,
+  plain: false,
   anyTbi: false,
   overrides: false,
   privCfg: 0,
@@ -49,6 +52,9 @@ export const plainContext = (sid: number, ssid: number, kind: number): Context =
   rules: NO_RULES,
 });
 
+/** Of no stream. */
+export const NOBODY = plainContext(-1, -2, KIND.ABORT);
+
 /** A legal STE and CD with Config = S1. */
 export function stage1Context(sid: number, ssid: number, ste: Uint32Array, cd: Uint32Array, f: Features): Context {
   const at = (field: Parameters<typeof getAt>[2]) => getAt(cd, 0, field);
@@ -56,14 +62,17 @@ export function stage1Context(sid: number, ssid: number, ste: Uint32Array, cd: U
   const tag = at(CD.ASID);
   const privCfg = f.permsOverride ? getAt(ste, 0, STE.PRIVCFG) : 0;
   const instCfg = f.permsOverride ? getAt(ste, 0, STE.INSTCFG) : 0;
+  const anyTbi = at(CD.TBI0) === 1 || at(CD.TBI1) === 1;
+  const overrides = privCfg > 1 || instCfg > 1;
   return {
     sid,
     ssid,
     kind: KIND.STAGE1,
     tag,
     hash: tagHash(tag),
-    anyTbi: at(CD.TBI0) === 1 || at(CD.TBI1) === 1,
-    overrides: privCfg > 1 || instCfg > 1,
+    plain: !anyTbi && !overrides,
+    anyTbi,
+    overrides,
     privCfg,
     instCfg,
     record: at(CD.R) === 1,
@@ -88,8 +97,7 @@ export function stage1Context(sid: number, ssid: number, ste: Uint32Array, cd: U
     rules: {
       limit: 2 ** effectiveIps(cd, f),
       affd: at(CD.AFFD) === 1,
-      wxn: at(CD.WXN) === 1,
-      pan: at(CD.PAN) === 1,
+      rightsKey: (at(CD.WXN) ? WXN : 0) | (at(CD.PAN) ? PAN : 0),
     },
   };
 }

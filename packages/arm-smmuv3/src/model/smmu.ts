@@ -53,11 +53,11 @@ import {
 } from '../spec/index.js';
 import { CommandQueue, type CommandTarget } from './command-queue.js';
 import { Configuration, type StreamTable } from './configuration.js';
-import { KIND, type Context } from './context.js';
+import { KIND, NOBODY, type Context } from './context.js';
 import { EventQueue, PUSHED, queueGeometry } from './event-queue.js';
 import { featuresOf, idRegisters, type Features, type SmmuOptions } from './features.js';
 import { SmmuRegisters } from './registers.js';
-import { PRIVILEGED_SHIFT, Tlb } from './tlb.js';
+import { META, PRIVILEGED_SHIFT, Tlb } from './tlb.js';
 import { Walker } from './walk.js';
 
 /** Wired interrupts, by INTID: what the GIC's model provides under `hardware:gic-wires`. */
@@ -83,6 +83,14 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
   private table: StreamTable = { base: 0, log2size: 0, twoLevel: false, split: 6 };
   /** CR0ACK.SMMUEN: translation is on. */
   private enabled = false;
+  /** On, and nobody traces. */
+  private fast = false;
+  /** Of the last transaction; `NOBODY` while the fast path must not be taken. */
+  private current = NOBODY;
+  /** What a TLB hit reads, without the way there. */
+  private readonly entries = this.tlb.words;
+  private readonly addresses = this.tlb.pa;
+  private readonly contexts: Context[];
   private gbpa = 0;
 
   constructor(
@@ -95,7 +103,9 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
     const { memoryModel, trace, clock, diagnostics } = host;
     this.registers = new SmmuRegisters({ name, base, size: SMMU_SIZE, diagnostics, registers: [...REGISTERS] });
     this.regions = [this.registers];
-    this.configuration = new Configuration(name, memoryModel, trace);
+    this.configuration = new Configuration(name, memoryModel, trace, () => (this.current = NOBODY));
+    this.contexts = this.configuration.contexts;
+    trace.onSwitch(() => this.refreshFast());
     this.walker = new Walker(name, memoryModel, trace);
     this.events = new EventQueue(this.registers, memoryModel);
     this.commands = new CommandQueue(this.registers, memoryModel, trace, this);
@@ -156,26 +166,34 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
 
   /** A TLB hit takes no call, no allocation and no hook. */
   translate(q: Request, out: Outcome): Verdict {
-    if (this.enabled && q.kind === UNTRANSLATED) {
-      const c = this.configuration.contexts[(q.stream ^ ((q.pasid + 1) << 4)) & 1023]!;
-      if (c.sid === q.stream && c.ssid === q.pasid && c.kind === KIND.STAGE1 && !c.overrides && !c.anyTbi) {
-        const tlb = this.tlb;
-        const page = q.lo >>> 12;
-        const i = (page ^ q.hi ^ c.hash) & 4095;
-        if (tlb.pageLo[i] === page && tlb.pageHi[i] === q.hi && tlb.tag[i] === c.tag && !this.host.trace.on) {
-          const a = q.access;
-          const rights = tlb.rights[i]! >>> ((a & PRIVILEGED) !== 0 ? PRIVILEGED_SHIFT : 0);
-          const need = (a & 6) === EXEC ? EXEC : a & 3;
-          if ((rights & need) === need) {
-            out.pa = tlb.pa[i]! + (q.lo & 4095);
-            out.pageSize = 1 << tlb.sizeBits[i]!;
-            out.permissions = rights & 7;
-            return Verdict.translated;
-          }
+    let c = this.current;
+    if (c.sid !== q.stream || c.ssid !== q.pasid) c = this.switchTo(q.stream, q.pasid);
+    if (c.plain && q.kind === UNTRANSLATED) {
+      const page = q.lo >>> 12;
+      const i = (page ^ q.hi ^ c.hash) & 4095;
+      const w = this.entries;
+      const at = i * 4;
+      if (w[at] === page && w[at + 1] === q.hi && w[at + 2] === c.tag) {
+        const a = q.access;
+        const meta = w[at + 3]!;
+        const rights = (a & PRIVILEGED) === 0 ? meta : meta >>> PRIVILEGED_SHIFT;
+        const need = (a & 6) === EXEC ? EXEC : a & 3;
+        if ((rights & need) === need) {
+          out.pa = this.addresses[i]! + (q.lo & 4095);
+          out.pageSize = 1 << (meta >>> META.SIZE);
+          out.permissions = rights & 7;
+          return Verdict.translated;
         }
       }
+      return this.stage1(c, q, out, q.access);
     }
     return this.translateSlow(q, out);
+  }
+
+  /** The cached context of a stream, if the fast path may serve it, as the current one; otherwise `NOBODY`. */
+  private switchTo(sid: number, ssid: number): Context {
+    const c = this.contexts[(sid ^ ((ssid + 1) << 4)) & 1023]!;
+    return this.fast && c.sid === sid && c.ssid === ssid ? (this.current = c) : NOBODY;
   }
 
   private translateSlow(q: Request, out: Outcome): Verdict {
@@ -216,13 +234,12 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
       const w = this.walker;
       const event = w.walk(half, c.rules, q.hi, q.lo);
       if (event !== 0) return this.fail(event, q, out, access, event === EVENT_ID.F_WALK_EABT || c.record);
-      this.tlb.insert(key, q.lo, c.tag, w.pa, w.rights, w.sizeBits, half.g, w.level, w.global);
-      i = this.tlb.find(key, q.lo, c.tag);
-    } else if (tracing) this.tell('TLB entry', `leaf of 2^${this.tlb.sizeBits[i]!} bytes cached by an earlier walk`);
-    const rights = (this.tlb.rights[i]! >>> shift) & 7;
+      i = this.tlb.insert(key, q.lo, c.tag, w.pa, w.rights, w.sizeBits, half.g, w.level, w.global);
+    } else if (tracing) this.tell('TLB entry', `leaf of 2^${this.tlb.sizeBits(i)} bytes cached by an earlier walk`);
+    const rights = (this.tlb.rights(i) >>> shift) & 7;
     if ((rights & need) !== need) return this.fail(EVENT_ID.F_PERMISSION, q, out, access, c.record);
     out.pa = this.tlb.pa[i]! + (q.lo & 4095);
-    out.pageSize = 2 ** this.tlb.sizeBits[i]!;
+    out.pageSize = BYTES[this.tlb.sizeBits(i)]!;
     out.permissions = rights;
     if (tracing) this.tell('translation', `${hex64(q.hi, q.lo)} → 0x${out.pa.toString(16)}`);
     return Verdict.translated;
@@ -435,12 +452,21 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
       queueGeometry(r.get(EVENTQ_BASE.$.at), r.get(EVENTQ_BASE.$.at + 4), this.features.eventqBits, EVENT_SIZE),
     );
     this.enabled = (r.get(CR0ACK.$.at) & CR0.SMMUEN.mask) !== 0;
+    this.refreshFast();
+  }
+
+  private refreshFast(): void {
+    this.current = NOBODY;
+    this.fast = this.enabled && !this.host.trace.on;
   }
 
   private tell(what: string, why: string): void {
     this.host.trace.step({ by: this.name, what, at: null, words: [], decoded: '', why });
   }
 }
+
+/** 2^n: a power costs more than the walk. */
+const BYTES = Float64Array.from({ length: 64 }, (_, n) => 2 ** n);
 
 /** §5.2: PRIVCFG and INSTCFG replace what the transaction says, before permissions are looked at; writes are always data. */
 function overridden(c: Context, access: number): number {

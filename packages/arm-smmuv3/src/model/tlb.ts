@@ -5,38 +5,37 @@ const EMPTY = 0xffff_ffff;
 /** Rights as the TLB keeps them: unprivileged rwx in bits 2:0, privileged rwx in 5:3. */
 export const PRIVILEGED_SHIFT = 3;
 
+/** Words of an entry: bits 31:12 of the page's address (shifted down), bits 63:32, tag, and what `META` packs. */
+export const ENTRY = { PAGE: 0, HI: 1, TAG: 2, META: 3, WORDS: 4 } as const;
+/** Rights in bits 5:0, log2 of the leaf's size from SIZE on, log2 of the granule, level, global. */
+export const META = { SIZE: 8, GRANULE: 16, LEVEL: 24, GLOBAL: 31 } as const;
+
 /**
  * Leaves of finished walks in pieces of 4 KiB, direct-mapped by page, tagged by VMID and ASID. A block's pieces remember their size,
  * so that an invalidation of any address in the block removes all of them.
  */
 export class Tlb {
-  readonly pageLo = new Uint32Array(SLOTS).fill(EMPTY);
-  readonly pageHi = new Uint32Array(SLOTS);
-  /** VMID << 16 | ASID. */
-  readonly tag = new Uint32Array(SLOTS);
+  readonly words = new Uint32Array(SLOTS * ENTRY.WORDS);
+  /** Physical address of the piece, by slot. */
   readonly pa = new Float64Array(SLOTS);
-  readonly rights = new Uint8Array(SLOTS);
-  /** log2 of the leaf's size. */
-  readonly sizeBits = new Uint8Array(SLOTS);
-  /** log2 of the granule. */
-  readonly granule = new Uint8Array(SLOTS);
-  readonly level = new Uint8Array(SLOTS);
-  readonly global = new Uint8Array(SLOTS);
   /** Pieces of leaves above 4 KiB: while there are none, an invalidation looks at one slot. */
   private large = 0;
-  private tags = new Set<number>();
+  private readonly tags = new Set<number>();
+  private lastTag = -1;
 
-  /** Slot of a page. `hash` is `tagHash(tag)`. */
-  slot(hi: number, lo: number, hash: number): number {
-    return ((lo >>> 12) ^ hi ^ hash) & (SLOTS - 1);
+  constructor() {
+    this.clear();
   }
 
   /** Slot that holds the page, or -1. */
   find(hi: number, lo: number, tag: number): number {
-    const i = this.slot(hi, lo, tagHash(tag));
-    return this.pageLo[i] === lo >>> 12 && this.pageHi[i] === hi >>> 0 && this.tag[i] === tag ? i : -1;
+    const i = ((lo >>> 12) ^ hi ^ tagHash(tag)) & (SLOTS - 1);
+    const w = this.words;
+    const at = i * 4;
+    return w[at] === lo >>> 12 && w[at + 1] === hi >>> 0 && w[at + 2] === tag ? i : -1;
   }
 
+  /** Caches a leaf's piece and returns its slot. */
   insert(
     hi: number,
     lo: number,
@@ -47,33 +46,45 @@ export class Tlb {
     granule: number,
     level: number,
     global: boolean,
-  ): void {
-    const i = this.slot(hi, lo, tagHash(tag));
+  ): number {
+    const i = ((lo >>> 12) ^ hi ^ tagHash(tag)) & (SLOTS - 1);
     this.drop(i);
-    this.pageLo[i] = lo >>> 12;
-    this.pageHi[i] = hi;
-    this.tag[i] = tag;
-    this.pa[i] = pa - (pa % 4096);
-    this.rights[i] = rights;
-    this.sizeBits[i] = sizeBits;
-    this.granule[i] = granule;
-    this.level[i] = level;
-    this.global[i] = global ? 1 : 0;
+    const w = this.words;
+    const at = i * 4;
+    w[at] = lo >>> 12;
+    w[at + 1] = hi;
+    w[at + 2] = tag;
+    w[at + 3] =
+      rights | (sizeBits << META.SIZE) | (granule << META.GRANULE) | (level << META.LEVEL) | (global ? 1 << 31 : 0);
+    this.pa[i] = pa - (pa & 4095);
     if (sizeBits > 12) this.large++;
-    this.tags.add(tag);
+    if (tag !== this.lastTag) {
+      this.tags.add(tag);
+      this.lastTag = tag;
+    }
+    return i;
+  }
+
+  rights(i: number): number {
+    return this.words[4 * i + 3]! & 0x3f;
+  }
+  /** log2 of the leaf's size. */
+  sizeBits(i: number): number {
+    return (this.words[4 * i + 3]! >>> META.SIZE) & 0x3f;
   }
 
   clear(): void {
-    this.pageLo.fill(EMPTY);
+    for (let i = 0; i < SLOTS; i++) this.words[4 * i] = EMPTY;
     this.large = 0;
     this.tags.clear();
+    this.lastTag = -1;
   }
 
   /** Everything of a VMID; with an ASID only its non-global entries. */
   invalidateContext(vmid: number, asid = -1): void {
     for (let i = 0; i < SLOTS; i++) {
-      if (this.pageLo[i] === EMPTY || this.tag[i]! >>> 16 !== vmid) continue;
-      if (asid < 0 || ((this.tag[i]! & 0xffff) === asid && this.global[i] === 0)) this.drop(i);
+      if (!this.holds(i, vmid)) continue;
+      if (asid < 0 || (this.asid(i) === asid && !this.global(i))) this.drop(i);
     }
   }
 
@@ -91,7 +102,7 @@ export class Tlb {
       return;
     }
     for (let i = 0; i < SLOTS; i++) {
-      if (this.pageLo[i] === EMPTY || this.tag[i]! >>> 16 !== vmid || !this.matches(i, asid, granule, level)) continue;
+      if (!this.holds(i, vmid) || !this.matches(i, asid, granule, level)) continue;
       if (this.covers(i, hi, lo)) this.drop(i);
     }
   }
@@ -109,29 +120,45 @@ export class Tlb {
     const first = hi * 1048576 + (lo >>> 12);
     const last = first + bytes / 4096 - 1;
     for (let i = 0; i < SLOTS; i++) {
-      if (this.pageLo[i] === EMPTY || this.tag[i]! >>> 16 !== vmid || !this.matches(i, asid, granule, level)) continue;
-      const pages = 2 ** (this.sizeBits[i]! - 12);
-      const page = this.pageHi[i]! * 1048576 + this.pageLo[i]!;
+      if (!this.holds(i, vmid) || !this.matches(i, asid, granule, level)) continue;
+      const pages = 2 ** (this.sizeBits(i) - 12);
+      const page = this.words[4 * i + 1]! * 1048576 + this.words[4 * i]!;
       const start = page - (page % pages);
       if (start <= last && start + pages - 1 >= first) this.drop(i);
     }
   }
 
+  private holds(i: number, vmid: number): boolean {
+    return this.words[4 * i] !== EMPTY && this.words[4 * i + 2]! >>> 16 === vmid;
+  }
+  private asid(i: number): number {
+    return this.words[4 * i + 2]! & 0xffff;
+  }
+  private global(i: number): boolean {
+    return this.words[4 * i + 3]! >>> META.GLOBAL === 1;
+  }
+
   private matches(i: number, asid: number, granule: number, level: number): boolean {
-    if (asid >= 0 && this.global[i] === 0 && (this.tag[i]! & 0xffff) !== asid) return false;
-    return (granule === 0 || this.granule[i] === granule) && (level === 0 || this.level[i] === level);
+    if (asid >= 0 && !this.global(i) && this.asid(i) !== asid) return false;
+    const meta = this.words[4 * i + 3]!;
+    return (
+      (granule === 0 || ((meta >>> META.GRANULE) & 0x1f) === granule) &&
+      (level === 0 || ((meta >>> META.LEVEL) & 3) === level)
+    );
   }
 
   private covers(i: number, hi: number, lo: number): boolean {
-    const s = this.sizeBits[i]!;
-    if (s >= 32) return this.pageHi[i]! >>> (s - 32) === hi >>> (s - 32);
-    return this.pageHi[i] === hi >>> 0 && this.pageLo[i]! >>> (s - 12) === (lo >>> 12) >>> (s - 12);
+    const s = this.sizeBits(i);
+    const w = this.words;
+    if (s >= 32) return w[4 * i + 1]! >>> (s - 32) === hi >>> (s - 32);
+    return w[4 * i + 1] === hi >>> 0 && w[4 * i]! >>> (s - 12) === (lo >>> 12) >>> (s - 12);
   }
 
   private drop(i: number): void {
-    if (this.pageLo[i] === EMPTY) return;
-    if (this.sizeBits[i]! > 12) this.large--;
-    this.pageLo[i] = EMPTY;
+    const at = 4 * i;
+    if (this.words[at] === EMPTY) return;
+    if (((this.words[at + 3]! >>> META.SIZE) & 0x3f) > 12) this.large--;
+    this.words[at] = EMPTY;
   }
 }
 

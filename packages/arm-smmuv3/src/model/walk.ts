@@ -13,8 +13,12 @@ export interface Half {
   readonly signHi: number;
   readonly signLo: number;
   readonly base: number;
+  /** `base` below 2^31, where walks are done in 32-bit integers; else -1. */
+  readonly baseLow: number;
   readonly g: number;
   readonly start: number;
+  /** Lowest address bit that the first level resolves. */
+  readonly shift: number;
   /** Entries of the first table − 1. */
   readonly firstMask: number;
   /** APTable, UXNTable, PXNTable do not count (HADx). */
@@ -45,8 +49,10 @@ export function makeHalf(o: HalfOptions): Half {
     signHi: inputBits >= 32 ? (top & ~(2 ** (inputBits - 32) - 1)) >>> 0 : top,
     signLo: inputBits >= 32 ? 0 : ~(2 ** inputBits - 1) >>> 0,
     base: o.ttb - (o.ttb % size),
+    baseLow: o.ttb < 2 ** 31 ? o.ttb - (o.ttb % size) : -1,
     g,
     start,
+    shift: levelShift(g, start),
     firstMask: 2 ** firstBits - 1,
     had: o.had,
   };
@@ -57,8 +63,8 @@ export interface WalkRules {
   /** Table and leaf addresses beyond this are F_ADDR_SIZE: 2^min(IPS, OAS). */
   readonly limit: number;
   readonly affd: boolean;
-  readonly wxn: boolean;
-  readonly pan: boolean;
+  /** CD.WXN and CD.PAN, as `WXN` and `PAN`. */
+  readonly rightsKey: number;
 }
 
 /** Stage-1 walks of VMSAv8-64 tables. The results of the last walk are its fields: nothing is allocated. */
@@ -86,6 +92,7 @@ export class Walker {
         return EVENT_ID.F_TRANSLATION;
     } else if ((hi & half.signHi) !== 0 || (lo & half.signLo) !== 0) return EVENT_ID.F_TRANSLATION;
 
+    if (half.baseLow >= 0 && !this.trace.on && this.walkLow(half, rules, hi, lo)) return 0;
     const memory = this.memory;
     const g = half.g;
     const bits = g - 3;
@@ -94,7 +101,7 @@ export class Walker {
     let table = half.base;
     // PXNTable, UXNTable, APTable of the levels so far: descriptor bits 62:59, as bits 30:27 of the upper word
     let inherited = 0;
-    let shift = g + (3 - half.start) * bits;
+    let shift = half.shift;
     for (let level = half.start; ; level++) {
       const index =
         shift >= 32
@@ -129,6 +136,51 @@ export class Walker {
       this.global = (dlo & 0x800) === 0;
       this.rights = rightsOf(dlo, dhi, half.had ? 0 : inherited, rules);
       return 0;
+    }
+  }
+
+  /**
+   * The same walk while every table lies below 2^31: sums of doubles on the way from load to load cost more than the loads. False:
+   * anything out of the ordinary; nothing was changed and `walk` has to look.
+   */
+  private walkLow(half: Half, rules: WalkRules, hi: number, lo: number): boolean {
+    const memory = this.memory;
+    const bits = half.g - 3;
+    const low = ~((1 << half.g) - 1);
+    let mask = half.firstMask;
+    let table = half.baseLow;
+    let inherited = 0;
+    let shift = half.shift;
+    for (let level = half.start; ; level++) {
+      const index =
+        shift >= 32
+          ? (hi >>> (shift - 32)) & mask
+          : shift + bits <= 32
+            ? (lo >>> shift) & mask
+            : ((lo >>> shift) | (hi << (32 - shift))) & mask;
+      const at = (table + 8 * index) | 0;
+      if (!memory.has(at)) return false;
+      const dlo = memory.read32(at);
+      const dhi = memory.read32(at + 4);
+      if (level < 3 && (dlo & 3) === 3) {
+        table = dlo & low;
+        if ((dhi & 0xffff) !== 0 || table < 0) return false;
+        inherited |= dhi;
+        mask = (1 << bits) - 1;
+        shift -= bits;
+        continue;
+      }
+      if ((dlo & 0x401) !== 0x401) return false; // invalid, or AF = 0
+      if (level === 3 ? (dlo & 2) === 0 : (dlo & 2) !== 0 || level < (half.g === 12 ? 1 : 2)) return false;
+      const within = (1 << shift) - 1;
+      const pa = (dhi & 0xffff) * 4294967296 + (((dlo & ~within) | (lo & within)) >>> 0);
+      if (pa >= rules.limit) return false;
+      this.level = level;
+      this.pa = pa;
+      this.sizeBits = shift;
+      this.global = (dlo & 0x800) === 0;
+      this.rights = rightsOf(dlo, dhi, half.had ? 0 : inherited, rules);
+      return true;
     }
   }
 
@@ -168,14 +220,26 @@ export class Walker {
 
 /** §9: AP, UXN and PXN of the leaf with what the tables above take away, for both privileges. */
 function rightsOf(dlo: number, dhi: number, inherited: number, rules: WalkRules): number {
-  const user = (dlo & 0x40) !== 0 && (inherited & 0x2000_0000) === 0; // AP[1], APTable[0]
-  const writable = (dlo & 0x80) === 0 && (inherited & 0x4000_0000) === 0; // AP[2], APTable[1]
-  const uxn = (dhi & 0x0040_0000) !== 0 || (inherited & 0x1000_0000) !== 0;
-  const pxn = (dhi & 0x0020_0000) !== 0 || (inherited & 0x0800_0000) !== 0;
+  const user = (dlo >>> 6) & ~(inherited >>> 29) & 1; // AP[1], APTable[0]
+  const readOnly = ((dlo >>> 7) | (inherited >>> 30)) & 1; // AP[2], APTable[1]
+  const uxn = ((dhi >>> 22) | (inherited >>> 28)) & 1;
+  const pxn = ((dhi >>> 21) | (inherited >>> 27)) & 1;
+  return RIGHTS[user | (readOnly << 1) | (uxn << 2) | (pxn << 3) | rules.rightsKey]!;
+}
+
+/** Bits of `WalkRules.rightsKey`. */
+export const WXN = 16;
+export const PAN = 32;
+
+/** Rights by what `rightsOf` found, CD.WXN and CD.PAN. */
+const RIGHTS = Uint8Array.from({ length: 64 }, (_, key) => {
+  const user = (key & 1) !== 0;
+  const writable = (key & 2) === 0;
+  const wxn = (key & WXN) !== 0;
   let unprivileged = 0;
   if (user) unprivileged = writable ? READ | WRITE : READ;
-  let privileged = rules.pan && user ? 0 : writable ? READ | WRITE : READ;
-  if (!uxn && !(rules.wxn && user && writable)) unprivileged |= EXEC;
-  if (!pxn && !(user && writable) && !(rules.wxn && writable)) privileged |= EXEC;
+  let privileged = (key & PAN) !== 0 && user ? 0 : writable ? READ | WRITE : READ;
+  if ((key & 4) === 0 && !(wxn && user && writable)) unprivileged |= EXEC;
+  if ((key & 8) === 0 && !(user && writable) && !(wxn && writable)) privileged |= EXEC;
   return unprivileged | (privileged << PRIVILEGED_SHIFT);
-}
+});
