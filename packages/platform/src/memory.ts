@@ -70,6 +70,20 @@ export class PhysicalMemory implements MemoryPort {
     return address - (address & (CHUNK - 1)) === this.lastBase || this.contains(address);
   }
 
+  /**
+   * For walkers that read several words of one entry: the index in `located` of the word at `address`, or -1 where there is no RAM. Never
+   * throws. Both hold until the next access of any kind; an entry of up to 8 bytes, aligned to its size, lies in it as a whole.
+   */
+  locate(address: number): number {
+    const at = address & ALIGNED;
+    return address - at === this.lastBase ? at >>> 2 : this.locateFar(address);
+  }
+
+  /** The words that `locate` found: to be read, never written. */
+  get located(): Uint32Array {
+    return this.last;
+  }
+
   read32(address: number): number {
     // One comparison: no unaligned, negative, fractional or huge number less these bits is the base of a chunk.
     const at = address & ALIGNED;
@@ -230,6 +244,11 @@ export class PhysicalMemory implements MemoryPort {
     if (!this.contains(address)) throw outside(address, 1);
     this.remember(key, this.directories.get(Math.floor(key / PER_DIRECTORY))?.[key % PER_DIRECTORY] ?? ZERO);
     return address - key * CHUNK;
+  }
+
+  private locateFar(address: number): number {
+    if (address & 3 || !this.contains(address, 4)) return -1;
+    return this.select(address) >>> 2;
   }
 
   private selectForWrite(address: number): number {
