@@ -46,6 +46,7 @@ export class GlobalCommand {
     this.queue.enabled = (status & GSTS.QIES.mask) !== 0;
     this.interrupts.enabled = (status & GSTS.IRES.mask) !== 0;
     this.interrupts.compatibility = (status & GSTS.CFIS.mask) !== 0;
+    this.dma.update();
   }
 
   /** One-shot bits act when written 1; the others when they differ from their status. */
@@ -83,7 +84,10 @@ export class GlobalCommand {
       this.put(GSTS.QIES.mask, on);
       this.queue.enable(on);
     }
-    if (changed & GCMD.TE.mask) this.put(GSTS.TES.mask, (this.dma.enabled = (value & GCMD.TE.mask) !== 0));
+    if (changed & GCMD.TE.mask) {
+      this.put(GSTS.TES.mask, (this.dma.enabled = (value & GCMD.TE.mask) !== 0));
+      this.dma.update();
+    }
     if (changed & GCMD.IRE.mask && this.offered(this.config.interruptRemapping, 'IRE'))
       this.put(GSTS.IRES.mask, (this.interrupts.enabled = (value & GCMD.IRE.mask) !== 0));
     if (changed & GCMD.CFI.mask && this.offered(this.config.interruptRemapping, 'CFI'))
@@ -94,6 +98,7 @@ export class GlobalCommand {
     const low = this.registers.get(RTADDR.$.at);
     this.dma.root = join64(this.registers.get(RTADDR.$.at + 4), (low & 0xffff_f000) >>> 0);
     this.dma.mode = (low >>> RTADDR.TTM.lsb) & 3;
+    this.dma.update();
     if (this.dma.mode !== 0)
       this.host.diagnostics.unimplemented(this.name, `RTADDR.TTM = ${this.dma.mode} (legacy mode only)`);
   }

@@ -1,3 +1,5 @@
+import { TranslationType } from '../spec/index.js';
+
 /** What the cache knows about a source id. */
 export const Cached = { nothing: 0, entry: 1, rootNotPresent: 2, notPresent: 3, notPresentFpd: 4 } as const;
 
@@ -13,8 +15,17 @@ export class ContextCache {
   readonly fpd = new Uint8Array(65536);
   /** Second-stage table's address. */
   readonly table = new Float64Array(65536);
+  /** Domain id where requests are translated by tables, else -1: all that a hit has to look at. */
+  readonly translated = new Int32Array(65536).fill(-1);
+  /** The same as a signed word, and levels, for tables below 4 GiB of 3 or 4 levels; else 0 levels. */
+  readonly nearTable = new Int32Array(65536);
+  readonly nearLevels = new Uint8Array(65536);
+  /** First `hi` of an input address that is beyond the entry's width. */
+  readonly limit = new Uint32Array(65536);
   /** Slots in use; only for short scans. */
   private readonly used = new Set<number>();
+
+  constructor(private readonly inputBits: number) {}
 
   fill(sid: number, did: number, type: number, levels: number, fpd: number, table: number): void {
     this.state[sid] = Cached.entry;
@@ -23,18 +34,22 @@ export class ContextCache {
     this.levels[sid] = levels;
     this.fpd[sid] = fpd;
     this.table[sid] = table;
+    this.translated[sid] = type === TranslationType.passThrough ? -1 : did;
+    this.nearTable[sid] = table | 0;
+    this.nearLevels[sid] = table < 2 ** 32 && levels < 5 ? levels : 0;
+    this.limit[sid] = 2 ** (Math.min(this.inputBits, 12 + 9 * levels) - 32);
     this.used.add(sid);
   }
 
   fillAbsent(sid: number, state: number): void {
     this.state[sid] = state;
     this.did[sid] = 0;
+    this.translated[sid] = -1;
     this.used.add(sid);
   }
 
   clear(): void {
-    for (const sid of this.used) this.state[sid] = Cached.nothing;
-    this.used.clear();
+    for (const sid of this.used) this.drop(sid);
   }
 
   invalidateDomain(did: number): void {
@@ -73,13 +88,14 @@ export class ContextCache {
       number,
       number,
     ][]) {
-      this.fill(sid, did, type, levels, fpd, table);
-      this.state[sid] = kind;
+      if (kind === Cached.entry) this.fill(sid, did, type, levels, fpd, table);
+      else this.fillAbsent(sid, kind);
     }
   }
 
   private drop(sid: number): void {
     this.state[sid] = Cached.nothing;
+    this.translated[sid] = -1;
     this.used.delete(sid);
   }
 }

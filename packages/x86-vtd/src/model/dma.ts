@@ -25,6 +25,13 @@ const TWO32 = 0x1_0000_0000;
 /** Context entry hi: bits 7 and 31:24 of its low word, all of its high word. */
 const CONTEXT_RESERVED_2 = 0xff00_0080;
 const PRESENT = SLPTE.R.mask | SLPTE.W.mask;
+/** Bits of a table entry that are a page or reserved. */
+const TABLE_DOUBTS = SLPTE.PS.mask | SLPTE.SNP.mask;
+/** High word of a table entry: address bits above 4 GiB, and TM. */
+const POINTER_DOUBTS = 0x400f_ffff;
+/** Offset bits of a leaf, by level. */
+const OFFSETS = Int32Array.of(0, 0xfff, 0x1f_ffff, 0x3fff_ffff);
+const COLD = new Int32Array(65536).fill(-1);
 
 /** DMA remapping in legacy mode: root and context tables, second-stage walk, context cache, IOTLB (VT-d ch. 3, 6, 9). */
 export class DmaRemapper {
@@ -35,7 +42,7 @@ export class DmaRemapper {
   /** RTADDR.TTM as latched. Only legacy (0) is modelled. */
   mode = 0;
   readonly iotlb = new Iotlb();
-  readonly contexts = new ContextCache();
+  readonly contexts: ContextCache;
 
   private readonly memory: PhysicalMemory;
   private readonly reader: TableReader;
@@ -46,11 +53,13 @@ export class DmaRemapper {
   private readonly tmReserved: number;
   private readonly snoopReserved: number;
   private readonly widths: number;
-  /** First `hi` beyond MGAW. */
-  private readonly inputLimit: number;
   private readonly cm: boolean;
-  /** Rights that a mutant does not look at. */
-  private readonly blindTo: number;
+  /** Rights that are checked: both, but for a mutant. */
+  private readonly looksAt: number;
+  /** High word of a leaf: bits that only `secondStage` judges. */
+  private readonly leafDoubts: number;
+  /** `contexts.translated` while cached entries may be used at once, else a table without any. */
+  private hot: Int32Array = COLD;
 
   constructor(
     private readonly name: string,
@@ -59,46 +68,116 @@ export class DmaRemapper {
     private readonly faults: FaultRecorder,
   ) {
     this.memory = host.memoryModel;
+    this.contexts = new ContextCache(config.inputBits);
     this.reader = new TableReader(host.memoryModel);
     this.aboveHaw = ~(2 ** (config.hostAddressWidth - 32) - 1) >>> 0;
     this.pteAboveHaw = (this.aboveHaw & 0x000f_ffff) >>> 0;
     this.tmReserved = config.deviceTlb ? 0 : SLPTE.TM.mask >>> 0;
     this.snoopReserved = config.snoopControl ? 0 : SLPTE.SNP.mask;
     this.widths = config.sagaw;
-    this.inputLimit = 2 ** (config.inputBits - 32);
     this.cm = config.cachingMode;
-    this.blindTo = config.mutant === 'no-write-check' ? WRITE : 0;
+    this.looksAt = config.mutant === 'no-write-check' ? READ : RW;
+    this.leafDoubts = (this.pteAboveHaw | SLPTE.TM.mask) >>> 0;
+    host.trace.onSwitch(() => this.update());
   }
 
-  /** A request outside the interrupt range. */
+  /** A request outside the interrupt range. Hits and plain walks are answered here, everything else by `slow`. */
   translate(request: Request, out: Outcome): Verdict {
     const { hi, lo } = request;
-    if (!this.enabled) return this.bypass(hi, lo, out);
     const sid = request.stream;
+    const did = this.hot[sid]!;
+    const need = request.access & this.looksAt;
     if (
-      this.contexts.state[sid] === Cached.entry &&
-      this.contexts.type[sid] !== TranslationType.passThrough &&
+      did >= 0 &&
+      need !== 0 &&
       request.kind === UNTRANSLATED &&
       request.pasid < 0 &&
-      hi < this.inputLimit
+      request.size !== 0 &&
+      hi < this.contexts.limit[sid]!
     ) {
-      const slot = this.iotlb.find(this.contexts.did[sid]!, hi, lo);
+      const { iotlb } = this;
+      const slot = iotlb.findPage(did, hi, lo);
       if (slot >= 0) {
-        const rights = this.iotlb.permissions(slot);
-        const need = request.access & RW & ~this.blindTo;
-        if ((rights & need) === need && request.size !== 0) {
-          const level = this.iotlb.level(slot);
+        const rights = iotlb.permissions(slot);
+        if ((rights & need) === need) {
+          out.pa = iotlb.pa(slot) + (lo & 0xfff);
+          out.pageSize = 4096;
           out.permissions = rights;
-          if (level === 1) {
-            out.pa = this.iotlb.pa(slot) + (lo & 0xfff);
-            out.pageSize = 4096;
-          } else this.large(level, slot, lo, out);
-          if (this.host.trace.on) this.traceHit(sid, hi, lo, slot);
           return Verdict.translated;
         }
-      }
+      } else if (iotlb.hasLarge) {
+        if (this.quickLarge(sid, did, hi, lo, need, out)) return Verdict.translated;
+      } else if (this.quickWalk(sid, did, hi, lo, need, out)) return Verdict.translated;
     }
     return this.slow(request, out);
+  }
+
+  /** Where large pages are cached too: one of them, otherwise the walk. */
+  private quickLarge(sid: number, did: number, hi: number, lo: number, need: number, out: Outcome): boolean {
+    const { iotlb } = this;
+    const slot = iotlb.find(did, hi, lo);
+    if (slot < 0) return this.quickWalk(sid, did, hi, lo, need, out);
+    const rights = iotlb.permissions(slot);
+    if ((rights & need) !== need) return false;
+    const offset = OFFSETS[iotlb.level(slot)]!;
+    out.pa = iotlb.pa(slot) + (lo & offset);
+    out.pageSize = offset + 1;
+    out.permissions = rights;
+    return true;
+  }
+
+  /** After anything that decides whether cached entries may be used at once: GCMD, SRTP, the trace. */
+  update(): void {
+    this.hot = this.enabled && this.mode === 0 && !this.host.trace.on ? this.contexts.translated : COLD;
+  }
+
+  /**
+   * The walk while nothing is in its way: tables below 4 GiB, 4 KiB pages, rights granted, no bit that could be reserved. Everything else is
+   * `secondStage`'s, which starts anew and says what it finds.
+   */
+  private quickWalk(sid: number, did: number, hi: number, lo: number, need: number, out: Outcome): boolean {
+    const { memory } = this;
+    const levels = this.contexts.nearLevels[sid]!;
+    if (levels === 0) return false;
+    // Words are signed here: integer arithmetic from table to table is what makes this quick.
+    let rights = RW;
+    let entry = this.contexts.nearTable[sid]!;
+    if (levels > 3) {
+      entry = this.pointer(entry, (hi >>> 4) & 0xff8, need);
+      if (entry === 0) return false;
+      rights &= entry;
+    }
+    entry = this.pointer(entry, ((hi << 5) | (lo >>> 27)) & 0xff8, need);
+    if (entry === 0) return false;
+    rights &= entry;
+    entry = this.pointer(entry, (lo >>> 18) & 0xff8, need);
+    if (entry === 0) return false;
+    rights &= entry;
+    const table = entry & 0xffff_f000;
+    const at = memory.locate((table + ((lo >>> 9) & 0xff8)) >>> 0);
+    if (at < 0) return false;
+    const low = memory.located[at]!;
+    const high = memory.located[at + 1]!;
+    if ((low & need) !== need || low & this.snoopReserved || high & this.leafDoubts) return false;
+    const above = high & 0x000f_ffff;
+    if (low >>> 20 === 0xfee && above === 0) return false;
+    const page = above * TWO32 + ((low & 0xffff_f000) >>> 0);
+    rights &= low;
+    this.iotlb.fill(did, hi, lo, 1, page, rights);
+    out.pa = page + (lo & 0xfff);
+    out.pageSize = 4096;
+    out.permissions = rights;
+    return true;
+  }
+
+  /** Low word of the entry `offset` bytes into a table, where it plainly points to the next one; else 0. */
+  private pointer(table: number, offset: number, need: number): number {
+    const { memory } = this;
+    const at = memory.locate(((table & 0xffff_f000) | offset) >>> 0);
+    if (at < 0) return 0;
+    const words = memory.located;
+    const low = words[at]! | 0;
+    return (low & need) !== need || (low & TABLE_DOUBTS) !== 0 || (words[at + 1]! & POINTER_DOUBTS) !== 0 ? 0 : low;
   }
 
   private bypass(hi: number, lo: number, out: Outcome): Verdict {
@@ -110,14 +189,9 @@ export class DmaRemapper {
     return Verdict.bypass;
   }
 
-  private large(level: number, slot: number, lo: number, out: Outcome): void {
-    const offset = level === 2 ? 0x1f_ffff : 0x3fff_ffff;
-    out.pa = this.iotlb.pa(slot) + (lo & offset);
-    out.pageSize = offset + 1;
-  }
-
-  /** Everything that no cache answers at once. */
+  /** Everything that neither a hit nor a plain walk answers. */
   private slow(request: Request, out: Outcome): Verdict {
+    if (!this.enabled) return this.bypass(request.hi, request.lo, out);
     const sid = request.stream;
     if (this.mode !== 0) return this.fault(FaultReason.badRootTableAddress, request, 0, out);
     if (request.pasid >= 0) return this.fault(FaultReason.pasidInLegacyMode, request, 0, out);
@@ -219,7 +293,7 @@ export class DmaRemapper {
     const check =
       request.kind === TRANSLATION_REQUEST || (request.size === 0 && this.config.zeroLengthReads && need === READ)
         ? 0
-        : need & ~this.blindTo;
+        : need & this.looksAt;
     const cached = this.iotlb.find(did, hi, lo);
     if (cached >= 0) return this.fromCache(cached, check, request, fpd, out);
 

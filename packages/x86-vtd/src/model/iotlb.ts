@@ -1,26 +1,37 @@
 /** Slots; the cache is direct-mapped. */
 const BITS = 12;
 const SLOTS = 1 << BITS;
+/** Bits of a tag's second word: in use, as a signed number; level 2 or 3. */
+const VALID = 1 << 31;
+const LARGE = 1 << 14;
 
 /**
  * The IOTLB: leaves by (domain id, input page). An entry stays until an invalidation reaches it or another page takes its slot.
  * A tag is two words: page number bits 31:0, and valid | DID | level | page number bits 44:32.
  */
 export class Iotlb {
-  private readonly low = new Uint32Array(SLOTS);
-  private readonly high = new Uint32Array(SLOTS);
+  private readonly low = new Int32Array(SLOTS);
+  private readonly high = new Int32Array(SLOTS);
   private readonly pages = new Float64Array(SLOTS);
   private readonly rights = new Uint8Array(SLOTS);
-  /** Live entries of each level: a level without any is not probed. */
-  private readonly population = new Int32Array(4);
+  /** Entries of large pages: while there are none, nobody looks for them. */
+  private large = 0;
 
   /** The slot that holds (did, hi:lo), or -1. */
   find(did: number, hi: number, lo: number): number {
-    const page = ((hi << 20) | (lo >>> 12)) >>> 0;
-    const top = (0x8000_0000 | (did << 15) | 0x2000 | (hi >>> 12)) >>> 0;
+    const slot = this.findPage(did, hi, lo);
+    return slot >= 0 || this.large === 0 ? slot : this.findLarge(did, hi, lo);
+  }
+
+  /** The same for pages of 4 KiB alone. */
+  findPage(did: number, hi: number, lo: number): number {
+    const page = (hi << 20) | (lo >>> 12);
     const slot = (page ^ (did << 3)) & (SLOTS - 1);
-    if (this.low[slot] === page && this.high[slot] === top) return slot;
-    return this.population[2]! + this.population[3]! === 0 ? -1 : this.findLarge(did, hi, lo);
+    return this.low[slot] === page && this.high[slot] === (VALID | (did << 15) | 0x2000 | (hi >>> 12)) ? slot : -1;
+  }
+
+  get hasLarge(): boolean {
+    return this.large !== 0;
   }
 
   pa(slot: number): number {
@@ -37,17 +48,17 @@ export class Iotlb {
   fill(did: number, hi: number, lo: number, level: number, pa: number, permissions: number): void {
     const page = base(hi, lo, level);
     const slot = slotOf(page, did, level);
-    this.drop(slot);
+    if (this.high[slot]! & LARGE) this.large--;
+    if (level > 1) this.large++;
     this.low[slot] = page;
     this.high[slot] = tag(did, hi, level);
     this.pages[slot] = pa;
     this.rights[slot] = permissions;
-    this.population[level]!++;
   }
 
   clear(): void {
     this.high.fill(0);
-    this.population.fill(0);
+    this.large = 0;
   }
 
   invalidateDomain(did: number): void {
@@ -61,47 +72,46 @@ export class Iotlb {
     const last = first + 2 ** am - 1;
     if (am < 4) {
       for (let page = first; page <= last; page++) {
-        for (let slot = this.findPage(did, page); slot >= 0; slot = this.findPage(did, page)) this.drop(slot);
+        for (let slot = this.holding(did, page); slot >= 0; slot = this.holding(did, page)) this.drop(slot);
       }
       return;
     }
     for (let slot = 0; slot < SLOTS; slot++) {
       if (!this.belongs(slot, did)) continue;
-      const page = (this.high[slot]! & 0x1fff) * 2 ** 32 + this.low[slot]!;
+      const page = (this.high[slot]! & 0x1fff) * 2 ** 32 + (this.low[slot]! >>> 0);
       if (page <= last && page + 512 ** (this.level(slot) - 1) - 1 >= first) this.drop(slot);
     }
   }
 
   get size(): number {
-    return this.population[1]! + this.population[2]! + this.population[3]!;
+    return this.high.reduce((n, high) => n + (high < 0 ? 1 : 0), 0);
   }
 
   snapshot(): unknown {
-    return { low: this.low, high: this.high, pages: this.pages, rights: this.rights, population: this.population };
+    return { low: this.low, high: this.high, pages: this.pages, rights: this.rights };
   }
 
   restore(state: unknown): void {
     const s = state as {
-      low: Uint32Array;
-      high: Uint32Array;
+      low: Int32Array;
+      high: Int32Array;
       pages: Float64Array;
       rights: Uint8Array;
-      population: Int32Array;
     };
     this.low.set(s.low);
     this.high.set(s.high);
     this.pages.set(s.pages);
     this.rights.set(s.rights);
-    this.population.set(s.population);
+    this.large = s.high.reduce((n, high) => n + (high & LARGE ? 1 : 0), 0);
   }
 
-  private findPage(did: number, page: number): number {
+  /** The slot that holds a page by its number. */
+  private holding(did: number, page: number): number {
     return this.find(did, Math.floor(page / 2 ** 20), (page * 4096) >>> 0);
   }
 
   private findLarge(did: number, hi: number, lo: number): number {
     for (let level = 2; level <= 3; level++) {
-      if (this.population[level] === 0) continue;
       const page = base(hi, lo, level);
       const slot = slotOf(page, did, level);
       if (this.low[slot] === page && this.high[slot] === tag(did, hi, level)) return slot;
@@ -111,21 +121,17 @@ export class Iotlb {
 
   private belongs(slot: number, did: number): boolean {
     const high = this.high[slot]!;
-    return high >>> 31 === 1 && ((high >>> 15) & 0xffff) === did;
+    return high < 0 && ((high >>> 15) & 0xffff) === did;
   }
 
   private drop(slot: number): void {
-    const high = this.high[slot]!;
-    if (high >>> 31 === 0) return;
-    this.population[(high >>> 13) & 3]!--;
+    if (this.high[slot]! & LARGE) this.large--;
     this.high[slot] = 0;
   }
 }
 
 /** Bits 31:0 of the number of the first page of the leaf that holds (hi, lo). */
-const base = (hi: number, lo: number, level: number): number =>
-  (((hi << 20) | (lo >>> 12)) & (-1 << (9 * (level - 1)))) >>> 0;
-const tag = (did: number, hi: number, level: number): number =>
-  (0x8000_0000 | (did << 15) | (level << 13) | (hi >>> 12)) >>> 0;
+const base = (hi: number, lo: number, level: number): number => ((hi << 20) | (lo >>> 12)) & (-1 << (9 * (level - 1)));
+const tag = (did: number, hi: number, level: number): number => VALID | (did << 15) | (level << 13) | (hi >>> 12);
 const slotOf = (page: number, did: number, level: number): number =>
   ((page >>> (9 * (level - 1))) ^ (did << 3) ^ (level === 1 ? 0 : level << 9)) & (SLOTS - 1);

@@ -101,6 +101,7 @@ export class VtdUnit implements Model, TranslationUnit, Restorable {
     r.set(spec.VER.$.at, 0x10);
     this.dma.enabled = false;
     this.dma.root = this.dma.mode = 0;
+    this.dma.update();
     this.dropCaches();
     this.interrupts.reset();
     this.queue.reset();
@@ -167,6 +168,7 @@ export class VtdUnit implements Model, TranslationUnit, Restorable {
     this.commands.adoptStatus();
     this.dma.root = s['root'] as number;
     this.dma.mode = s['mode'] as number;
+    this.dma.update();
     this.protectedMemory.update();
   }
 
