@@ -1,3 +1,8 @@
+import type { Model } from './block.js';
+import type { PhysicalMemory } from './memory.js';
+import type { PlatformNode } from './node.js';
+import type { Plugin } from './plugin.js';
+
 /** 32-bit register words of one block as a captured machine had them, by byte offset. */
 export interface CapturedBlock {
   readonly base: number;
@@ -25,9 +30,28 @@ export interface TableExtent {
   readonly size: number;
 }
 
-/** Models that can name all memory their answers depend on: what a snapshot keeps of a dump. Damaged tables end the list early, never throw. */
-export interface Tabular {
-  tables(): Iterable<TableExtent>;
+/**
+ * What a plugin contributes so that captures of its hardware can be asked: the tools that do so name no back-end. Its models take the
+ * registers as `Restorable`s.
+ */
+export interface CaptureContribution {
+  /** Nodes that it takes: `intel,vtd`. */
+  readonly compatible: readonly string[];
+  /** `kind` in a registers.json, for captures without a firmware table that describes the block. */
+  readonly kind?: string;
+  /** The plugin whose models are used. Nodes that it brings and its drivers are left out. */
+  plugin(): Plugin;
+  /** The node of a captured block: what firmware says, made exact by the registers. Never throws. */
+  node?(node: PlatformNode, registers: unknown): PlatformNode;
+  /** A node from the registers alone. Never throws. */
+  bare?(registers: unknown): PlatformNode;
+  /**
+   * All memory that the restored model's answers depend on: what a snapshot keeps of a dump. Damaged tables end the list early, never
+   * throw.
+   */
+  tables?(model: Model, memory: PhysicalMemory): Iterable<TableExtent>;
+  /** What would have to change, by the name of a fault or a refusal: one sentence each. */
+  readonly remedies?: Readonly<Record<string, string>>;
 }
 
 /**
