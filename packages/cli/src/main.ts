@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import type { RunOptions } from './commands/run.js';
 import { EXIT } from './exit.js';
 import { withoutPipeErrors } from './output.js';
 
@@ -22,7 +23,8 @@ Exit codes:
 Examples:
   doorbell collect > collect.sh          how to copy a machine's tables
   doorbell machine my-laptop/            what they say, and what is wrong with them
-  doorbell machine machines/* --json     one JSON object per machine`,
+  doorbell machine machines/* --json     one JSON object per machine
+  doorbell run my-laptop/                every MSI that it can send, followed to the CPU`,
     );
 
   program
@@ -36,6 +38,24 @@ Examples:
     .option('--all', 'every row and every finding, where the report would shorten')
     .action(async (inputs: string[], options: { json?: boolean; all?: boolean }) => {
       process.exitCode = await (await import('./commands/machine.js')).machine(inputs, options);
+    });
+
+  program
+    .command('run')
+    .summary("builds a machine's platform and follows every MSI through it")
+    .description(
+      'Builds the platform that tables, tree or dump describe (or takes a PLATFORM.js), enables the MSIs of each function by the one call,\nlets the function send every vector, and follows each message hop by hop to the CPU.',
+    )
+    .argument('<input...>', 'machine directories, *.dtb files, lspci dumps or platform modules')
+    .option('--device <bdf>', 'only this function')
+    .option('--vectors <n>', 'at most this many vectors per function')
+    .option('--window <base+size>', 'where the window for MSIs goes, as 0x8000000+0x100000')
+    .option('--json', 'one JSON object per input, one per line')
+    .option('--all', 'every vector and every hop, where the report would shorten')
+    .option('--tour', 'all inputs side by side, then a failure that changes nothing and a forgery on each')
+    .option('--config <file>', 'this configuration instead of the nearest doorbell.config.js')
+    .action(async (inputs: string[], options: RunOptions) => {
+      process.exitCode = await (await import('./commands/run.js')).run(inputs, options);
     });
 
   program

@@ -1,4 +1,4 @@
-import { describeRead, platformNodes, type Machine, type MachineDescription } from '@doorbell/firmware';
+import { COMPATIBLE, describeRead, platformNodes, type Machine, type MachineDescription } from '@doorbell/firmware';
 import { pci, PCI_HOST_ECAM, type Placed } from '@doorbell/pci';
 import {
   CompositionError,
@@ -47,6 +47,8 @@ export interface BuildOptions {
 const RAM = 2 ** 29;
 const GIB4 = 2 ** 32;
 const MIB = 2 ** 20;
+/** Who takes messages. */
+const CONTROLLERS = new Set<string>([COMPATIBLE.apic, COMPATIBLE.its, COMPATIBLE.v2m, COMPATIBLE.mpicMsi]);
 const isHost = (node: PlatformNode): boolean => node.options?.['functions'] !== undefined;
 
 /** Builds the platform that a machine's tables, tree and dump describe. Never throws for what they hold: that becomes failures and notes. */
@@ -56,16 +58,28 @@ export function buildPlatform(machine: Machine, backends: Backends, options: Bui
   const failures: Failure[] = [];
   const notes = read.omitted.map((o) => `${o.name}: ${o.why}`);
   const all = (options.adjust ?? ((n) => n))(withSegments(machine, withApic(machine, unique(read.nodes), notes)));
-  let units = all.filter((n) => !isHost(n)).map((n) => fit(n, notes));
   const hosts = all.filter(isHost);
+  const beside = new AddressSpace();
+  for (const n of all) beside.take(...(n.reg ?? []));
+  let units = all.filter((n) => !isHost(n)).map((n) => fit(wide(n, hosts), beside, notes));
 
-  // The units that decide where a request or a message goes cannot be left out unnoticed; an IOAPIC can.
-  const named = new Set(hosts.flatMap((h) => [...(h.iommuMap ?? []), ...(h.msiMap ?? [])].map((e) => e.to)));
-  const described = new Set(description.iommus.map((u) => u.name));
+  // Whatever decides where a request or a message goes cannot be left out unnoticed; wired interrupts can.
   for (const node of units.filter((n) => !backends.models(n))) {
-    if (named.has(node.name) || described.has(node.name)) failures.push(noBackend(node));
-    else notes.push(`${node.name} (${node.compatible}): no plugin models it`);
+    if (node.compatible === COMPATIBLE.ioapic) notes.push(`${node.name}: no plugin models it`);
+    else failures.push(noBackend(node));
   }
+  for (const u of description.iommus) {
+    const why = read.omitted.find((o) => o.name === u.name)?.why;
+    if (why === undefined || units.some((n) => n.name === u.name)) continue;
+    failures.push({ bdf: null, code: 'UNIT_LEFT_OUT', message: `${u.name} is left out: ${why}`, unit: u.name });
+  }
+  if (!units.some((n) => CONTROLLERS.has(n.compatible)))
+    failures.push({
+      bdf: null,
+      code: 'NO_MSI_CONTROLLER',
+      message: `nothing in ${machine.sources.join(', ')} says which interrupt controller takes MSIs`,
+      remedy: '`doorbell collect` prints how to gather the tables of a machine',
+    });
   units = units.filter((n) => backends.models(n));
 
   let memory = read.memory;
@@ -109,8 +123,14 @@ const noBackend = (node: PlatformNode): Failure => ({
 
 /** Units that a composition problem names. */
 function namesIn(problem: DoorbellError, units: readonly PlatformNode[]): string[] {
-  const { node, nodes, a, b } = problem.details as Record<string, unknown>;
-  const said = [node, ...(Array.isArray(nodes) ? (nodes as unknown[]) : []), b, a].filter((x) => typeof x === 'string');
+  const { node, nodes, a, b, who } = problem.details as Record<string, unknown>;
+  const said = [
+    node,
+    ...(typeof who === 'string' ? who.split(/[ ()]+/) : []),
+    ...(Array.isArray(nodes) ? (nodes as unknown[]) : []),
+    b,
+    a,
+  ].filter((x) => typeof x === 'string');
   const exact = said.filter((s) => units.some((u) => u.name === s));
   // Regions are called after their node: `gic0 redistributor 3`.
   const near = said.flatMap((s) => units.filter((u) => s === u.name || s.startsWith(`${u.name} `)).map((u) => u.name));
@@ -162,7 +182,9 @@ function plan_(
     for (const id of found.standIns) names.add(`${hex4(segment)}:${bdf(id)}`);
     const ecam = ecams[h];
     found.roots.forEach(({ firstBus, functions }, i) => {
-      const end = found.roots[i + 1]?.firstBus ?? (ecam && firstBus < ecam.firstBus + ecam.buses ? ecam.firstBus + ecam.buses : 256);
+      const end =
+        found.roots[i + 1]?.firstBus ??
+        (ecam && firstBus < ecam.firstBus + ecam.buses ? ecam.firstBus + ecam.buses : 256);
       const buses = end - firstBus;
       const inside = ecam && firstBus >= ecam.firstBus && end <= ecam.firstBus + ecam.buses;
       const base = inside
@@ -220,10 +242,10 @@ function unique(nodes: readonly PlatformNode[]): PlatformNode[] {
 /** An x86 machine has local APICs, whether its MADT was collected or not. */
 function withApic(machine: Machine, nodes: PlatformNode[], notes: string[]): PlatformNode[] {
   const x86 = machine.dmar !== null || machine.ivrs !== null;
-  if (!x86 || nodes.some((n) => n.compatible === 'intel,apic')) return nodes;
+  if (!x86 || nodes.some((n) => n.compatible === COMPATIBLE.apic)) return nodes;
   notes.push('there is no APIC table: one CPU is assumed');
   const reg = [{ base: 0xfee0_0000, size: 0x10_0000 }];
-  return [{ name: 'apic', compatible: 'intel,apic', reg, options: { cpus: 1 } }, ...nodes];
+  return [{ name: 'apic', compatible: COMPATIBLE.apic, reg, options: { cpus: 1 } }, ...nodes];
 }
 
 /** Segments of the dump that no table names have a host bridge too. */
@@ -241,17 +263,30 @@ function withSegments(machine: Machine, nodes: PlatformNode[]): PlatformNode[] {
   ];
 }
 
+/** Units whose ids go beyond the usual 16 bits have as many as the maps to them need. */
+function wide(node: PlatformNode, hosts: readonly PlatformNode[]): PlatformNode {
+  const option =
+    node.compatible === COMPATIBLE.smmuv3 ? 'sidBits' : node.compatible === COMPATIBLE.its ? 'deviceBits' : null;
+  if (option === null) return node;
+  const maps = hosts.flatMap((h) => (option === 'sidBits' ? h.iommuMap : h.msiMap) ?? []);
+  const last = Math.max(0, ...maps.filter((e) => e.to === node.name).map((e) => e.outputBase + e.count - 1));
+  const bits = Math.max(16, Math.ceil(Math.log2(last + 1)));
+  return bits > 16 ? { ...node, options: { ...node.options, [option]: bits } } : node;
+}
+
 /** What the models of interrupt controllers have to be told beside what firmware's nodes say. */
-function fit(node: PlatformNode, notes: string[]): PlatformNode {
+function fit(node: PlatformNode, beside: AddressSpace, notes: string[]): PlatformNode {
   const cpus = node.options?.['cpus'] as number | undefined;
-  if (node.compatible === 'intel,apic' && (cpus ?? 1) > 255) {
+  if (node.compatible === COMPATIBLE.apic && (cpus ?? 1) > 255) {
     notes.push(`${node.name}: 255 of ${cpus} CPUs, the others need x2APIC mode`);
     return { ...node, options: { ...node.options, cpus: 255 } };
   }
-  if (node.compatible !== 'arm,gic-v3') return node;
-  const [distributor, redistributors] = node.reg ?? [];
-  if (!distributor || !redistributors) return node;
+  if (node.compatible !== COMPATIBLE.gicv3) return node;
   const wanted = cpus ?? 1;
+  const [distributor, told] = node.reg ?? [];
+  if (!distributor) return node;
+  if (!told) notes.push(`${node.name}: its redistributors are put where nothing else is`);
+  const redistributors = told ?? beside.place(wanted * 0x20000, { from: distributor.base, align: 0x10000 });
   // A redistributor takes two 64 KiB frames; GICv4 four.
   const virtualLpis = redistributors.size >= wanted * 0x40000;
   const room = Math.max(1, Math.floor(redistributors.size / (virtualLpis ? 0x40000 : 0x20000)));

@@ -38,7 +38,12 @@ export function dumpedFunctions(machine: Machine, segment: number): SegmentFunct
  * Test functions where the input says that functions may be, but not which: at each endpoint scope and at the first free place from
  * 00:01.0 on under a unit for everything (DMAR, IVRS), at the first id of each mapping (IORT), below a root port of each PCIe controller (device tree).
  */
-export function standIns(host: PlatformNode, machine: Machine, d: MachineDescription, vectors: number): SegmentFunctions {
+export function standIns(
+  host: PlatformNode,
+  machine: Machine,
+  d: MachineDescription,
+  vectors: number,
+): SegmentFunctions {
   const wanted = machine.tree ? belowController(host, d) : machine.iort ? firstOfMappings(host) : behindUnits(host, d);
   const buses = new Map<number, Placed[]>();
   const on = (bus: number): Placed[] => buses.get(bus) ?? buses.set(bus, []).get(bus)!;

@@ -27,10 +27,15 @@ export class AddressSpace {
       }
       base = Math.ceil((hit.last + 1) / align) * align;
     }
-    throw new DoorbellError('NO_ROOM', `no ${hex(size)} free bytes below ${hex(end)}`, 'the machine is fuller than usual', {
-      size,
-      from,
-      end,
-    });
+    throw new DoorbellError(
+      'NO_ROOM',
+      `no ${hex(size)} free bytes below ${hex(end)}`,
+      'the machine is fuller than usual',
+      {
+        size,
+        from,
+        end,
+      },
+    );
   }
 }

@@ -1,0 +1,91 @@
+import pc from 'picocolors';
+import type { RunReport } from '../commands/run.js';
+import type { Failure } from '../run/build.js';
+import type { FunctionReport, Hop, VectorReport } from '../run/drive.js';
+import { section } from './table.js';
+
+const VECTORS = 4;
+
+/** What people read: each function with what it was programmed with and where that arrived, one message hop by hop, then what failed. */
+export function renderRun(r: RunReport, all: boolean): string {
+  const lines = [
+    `${pc.bold(pc.underline(r.input))}  ${r.kinds.join(', ') || 'no IOMMU described'}`,
+    pc.dim(`  from ${r.platform}`),
+  ];
+  const rows = r.functions.flatMap((f) => functionRows(f, all));
+  if (rows.length > 0)
+    lines.push(
+      '',
+      section(
+        'Functions that send MSIs',
+        ['function', 'group', 'behind', 'window', 'vector', 'programmed with', 'arrived as'],
+        rows,
+        Infinity,
+      ),
+    );
+  const shown = all ? r.functions : r.functions.slice(0, 1);
+  for (const f of shown)
+    for (const v of all ? (f.msi?.vectors ?? []) : (f.msi?.vectors.slice(0, 1) ?? []))
+      lines.push('', pc.bold(`${f.bdf}, vector ${v.index}, hop by hop`), ...hops(v.route));
+  if (r.notes.length > 0) lines.push('', ...r.notes.map((n) => pc.dim(`  note: ${n}`)));
+  lines.push('', summary(r));
+  lines.push(...renderFailures(r.failures, all));
+  return lines.join('\n');
+}
+
+function functionRows(f: FunctionReport, all: boolean): string[][] {
+  const name = f.bdf + (f.standIn ? pc.dim(' (stand-in)') : '');
+  const group = `${f.group}${f.isolated ? '' : pc.yellow(' shared')}`;
+  const behind = [f.iommu ?? 'no IOMMU', f.msiController ?? 'no controller'].join(' → ');
+  const window = f.window ? `${f.window.base} ${f.window.kind}` : '–';
+  const head = [name, group, behind, window];
+  if (f.msi === null) return [[...head, pc.red('none'), '', '']];
+  const { kind, vectors, offered } = f.msi;
+  const some = all ? vectors : vectors.slice(0, VECTORS);
+  const out = some.map((v, i) => [
+    ...(i === 0 ? head : ['', '', '', '']),
+    `${kind} ${v.index}`,
+    `${v.address} := ${v.data}`,
+    arrival(v),
+  ]);
+  const hidden = vectors.length - some.length;
+  const ok = vectors.every((v) => v.delivered);
+  if (hidden > 0)
+    out.push(['', '', '', '', pc.dim(`… ${hidden} more`), '', ok ? pc.dim('all arrived') : pc.red('not all arrived')]);
+  if (vectors.length < offered) out.push(['', '', '', '', pc.dim(`(${vectors.length} of ${offered} used)`), '', '']);
+  return out;
+}
+
+/** Where a message went, in one phrase. */
+export function arrival(v: Pick<VectorReport, 'delivered' | 'blocked'>): string {
+  const d = v.delivered as Readonly<Record<string, string | number>> | null;
+  if (d === null) return pc.red(`blocked: ${v.blocked?.name ?? 'nothing arrived'}`);
+  if (d['vector'] !== undefined && d['destination'] !== undefined)
+    return pc.green(`vector ${d['vector']} at APIC ${d['destination']}`);
+  if (d['intid'] !== undefined) return pc.green(`INTID ${d['intid']} at CPU ${d['cpu']}`);
+  if (d['source'] !== undefined) return pc.green(`source ${d['source']} at CPU ${d['cpu']}`);
+  return pc.green(`${d['controller']} ${JSON.stringify(d)}`);
+}
+
+/** The route of one message, a hop per line. */
+export const hops = (route: readonly Hop[], indent = '  '): string[] => {
+  const width = Math.min(28, Math.max(...route.map((h) => h.at.length)));
+  return route.map(
+    (h) => `${indent}${pc.cyan(h.at.padEnd(width))}  ${h.did}${h.detail ? pc.dim(`: ${h.detail}`) : ''}`,
+  );
+};
+
+function summary(r: RunReport): string {
+  const vectors = r.functions.flatMap((f) => f.msi?.vectors ?? []);
+  const arrived = vectors.filter((v) => v.delivered).length;
+  const text = `${r.functions.length} functions, ${vectors.length} vectors enabled, ${arrived} arrived`;
+  return arrived === vectors.length && vectors.length > 0 ? pc.green(text) : text;
+}
+
+function renderFailures(failures: readonly Failure[], all: boolean): string[] {
+  const shown = all ? failures : failures.slice(0, 8);
+  const lines = shown.map((f) => `${pc.red(pc.bold(f.code))}  ${f.bdf ? `${f.bdf}: ` : ''}${f.message}`);
+  if (shown.length < failures.length)
+    lines.push(pc.dim(`… and ${failures.length - shown.length} more failures (--all shows them)`));
+  return lines;
+}

@@ -1,0 +1,309 @@
+import { get } from '@doorbell/bits';
+import { IOMMU, type Domain } from '@doorbell/iommu';
+import { CPU_INTERFACE, INTERRUPTS, type Message } from '@doorbell/irqchip';
+import {
+  CapId,
+  MSIX_ENTRY_SIZE,
+  MSIX_PLACE,
+  MSIX_TABLE,
+  PCI,
+  PCI_HARDWARE,
+  type PciDevice,
+  type Vectors,
+} from '@doorbell/pci';
+import {
+  DoorbellError,
+  effectiveId,
+  hex,
+  hex64,
+  mapId,
+  type Delivery,
+  type FaultRecord,
+  type Platform,
+  type PlatformNode,
+  type Refusal,
+  type Step,
+} from '@doorbell/platform';
+import type { Failure } from './build.js';
+
+/** One hop of a message, in the words of CONTRACTS `route`. */
+export interface Hop {
+  readonly at: string;
+  readonly did: string;
+  readonly detail: string;
+}
+export interface VectorReport {
+  readonly index: number;
+  /** As read back from the function after enabling. */
+  readonly address: string;
+  readonly data: string;
+  readonly masked: boolean | null;
+  readonly route: readonly Hop[];
+  /** In the controller's own words; null where it did not arrive. */
+  readonly delivered: Delivery | null;
+  readonly blocked?: { readonly code: string | null; readonly name: string };
+}
+export interface FunctionReport {
+  readonly bdf: string;
+  readonly requesterId: number;
+  readonly group: number;
+  readonly isolated: boolean;
+  readonly witness: readonly string[];
+  readonly standIn?: true;
+  readonly window: { readonly base: string; readonly size: number; readonly kind: 'fixed' | 'software' } | null;
+  /** Null: nothing could be enabled; `failures` says why. */
+  readonly msi: {
+    readonly kind: 'msix' | 'msi';
+    readonly offered: number;
+    readonly vectors: readonly VectorReport[];
+  } | null;
+  /** Nodes that its requests and its messages go to. */
+  readonly iommu: string | null;
+  readonly msiController: string | null;
+}
+
+export interface DriveOptions {
+  /** Vectors per function at most. Default: as many as it offers. */
+  readonly vectors?: number;
+  /** Where the window for MSIs goes; default: wherever there is room. */
+  readonly window?: { readonly base: number; readonly size: number };
+  /** Only these functions. */
+  readonly only?: (device: PciDevice) => boolean;
+  readonly standIns?: ReadonlySet<string>;
+  /** Host bridges as the machine has them: a function behind something that nobody models is left alone. */
+  readonly hosts?: readonly PlatformNode[];
+}
+export interface DriveResult {
+  readonly functions: readonly FunctionReport[];
+  readonly failures: readonly Failure[];
+}
+
+export const canSignal = (d: PciDevice): boolean => d.msixVectors > 0 || d.msiVectors > 0;
+
+/** Enables every function that can send messages, lets it send each of them, and tells what arrived where. */
+export function drive(platform: Platform, options: DriveOptions = {}): DriveResult {
+  const pci = platform.service(PCI);
+  const driven = new Driver(platform, options);
+  const chosen = pci.functions.filter((d) => canSignal(d) && (options.only?.(d) ?? true));
+  const functions = chosen.map((d) => driven.run(d));
+  return { functions, failures: driven.failures };
+}
+
+class Driver {
+  readonly failures: Failure[] = [];
+  private readonly domains = new Map<number, Domain | null>();
+
+  constructor(
+    private readonly platform: Platform,
+    private readonly options: DriveOptions,
+  ) {}
+
+  run(device: PciDevice): FunctionReport {
+    const iommu = this.platform.service(IOMMU);
+    const present = new Set(this.platform.allNodes.map((n) => n.name));
+    const [unit, controller] = [this.told(device, 'iommuMap'), this.told(device, 'msiMap')];
+    const base = {
+      bdf: device.name,
+      requesterId: device.requester,
+      group: device.isolation.group,
+      isolated: device.isolation.isolated,
+      witness: device.isolation.witness,
+      ...(this.options.standIns?.has(device.name) && { standIn: true as const }),
+      window: null,
+      msi: null,
+      iommu: unit ?? iommu.unitOf(device)?.name ?? null,
+      msiController: controller ?? this.rootOf(device),
+    };
+    // What is missing (NO_BACKEND, NO_MSI_CONTROLLER) was told when the platform was built.
+    if ((unit && !present.has(unit)) || (controller && !present.has(controller))) return base;
+    if (this.options.hosts && base.msiController === null) return base;
+    try {
+      const domain = this.domainOf(device);
+      const vectors = this.enable(device);
+      const offered = vectors.kind === 'msix' ? device.msixVectors : device.msiVectors;
+      const window = windowOf(domain);
+      const msi = { kind: vectors.kind, offered, vectors: this.fireAll(device, vectors) };
+      vectors.free();
+      return { ...base, msiController: this.rootOf(device), window, msi };
+    } catch (error) {
+      this.failures.push(failureOf(device.name, error));
+      return { ...base, window: windowOf(this.domains.get(device.isolation.group) ?? null) };
+    }
+  }
+
+  /** The domain of the function's group, made, attached and given a window with the first function that needs it. */
+  private domainOf(device: PciDevice): Domain | null {
+    const iommu = this.platform.service(IOMMU);
+    const { group } = device.isolation;
+    let domain = this.domains.get(group);
+    if (domain === undefined) {
+      domain = null;
+      if (iommu.unitOf(device)) {
+        // A platform that comes with its own set-up keeps it.
+        const there = iommu.domainOf(device);
+        const devices = iommu.groupOf(device).devices;
+        domain =
+          there.type === 'blocked' ? iommu.createDomain({ type: 'dma', devices, name: `group ${group}` }) : there;
+        if (there !== domain) iommu.attach(device, domain);
+      }
+      this.domains.set(group, domain);
+    }
+    if (domain && domain.msiWindow === null && iommu.msiDemand([device], domain).pages > 0) {
+      if (this.options.window) domain.reserveMsiWindow(this.options.window);
+      else iommu.placeMsiWindow(domain, iommu.groupOf(device).devices);
+    }
+    return domain;
+  }
+
+  private enable(device: PciDevice): Vectors {
+    const cpus = this.platform.service(INTERRUPTS).domainFor(device).root.cpus;
+    const max = Math.min(this.options.vectors ?? Infinity, Math.max(device.msixVectors, device.msiVectors));
+    const pci = this.platform.service(PCI);
+    return pci.vectorsOf(device) ?? pci.allocateVectors(device, { min: 1, max, kinds: ['msix', 'msi'], cpus });
+  }
+
+  private fireAll(device: PciDevice, vectors: Vectors): VectorReport[] {
+    return Array.from({ length: vectors.count }, (_, index) => {
+      const seen = fire(this.platform, device, index);
+      if (seen.delivered === null) {
+        const { name } = seen.blocked ?? { name: 'NOT_DELIVERED' };
+        const message = `vector ${index} of ${device.name} did not arrive: ${name}`;
+        this.failures.push({ bdf: device.name, code: 'MSI_NOT_DELIVERED', message, index, fault: seen.blocked });
+      }
+      return { index, ...shown(vectors.message(index)), masked: maskedOf(device, vectors, index), ...seen };
+    });
+  }
+
+  private rootOf(device: PciDevice): string | null {
+    try {
+      return this.platform.service(INTERRUPTS).domainFor(device).root.name;
+    } catch {
+      return null;
+    }
+  }
+
+  private told(device: PciDevice, map: 'iommuMap' | 'msiMap'): string | null {
+    const hosts = (this.options.hosts ?? []).filter((h) => (h.segment ?? 0) === device.segment);
+    return hosts.reduce<string | null>((to, h) => mapId(h[map] ?? [], effectiveId(device))?.to ?? to, null);
+  }
+}
+
+/** What became of one message. */
+export interface Seen {
+  readonly route: readonly Hop[];
+  readonly delivered: Delivery | null;
+  readonly blocked?: { readonly code: string | null; readonly name: string };
+}
+
+/** Lets the function send vector `index` itself. */
+export function fire(platform: Platform, device: PciDevice, index: number): Seen {
+  const fn = hardwareOf(platform, device);
+  return watch(platform, () => void fn?.fire(index));
+}
+
+/** Lets a function write a DWORD anywhere: what one that misbehaves can always do. */
+export function write(platform: Platform, device: PciDevice, message: Message): Seen {
+  const fn = hardwareOf(platform, device);
+  return watch(platform, () => void fn?.write32(message.addressHi, message.addressLo, message.data));
+}
+
+const hardwareOf = (platform: Platform, device: PciDevice) =>
+  platform.hardwareService(PCI_HARDWARE).host(device.segment, device.bus)?.find(device.requester);
+
+/** Runs `send` and collects what hardware tells meanwhile: its steps, a delivery, a refusal or a fault. */
+export function watch(platform: Platform, send: () => void): Seen {
+  const taps = tapsOf(platform);
+  Object.assign(taps, { delivered: null, refused: null, fault: null });
+  taps.on = true;
+  const { steps } = platform.trace.record(() => {
+    send();
+    platform.settle();
+  });
+  taps.on = false;
+  const { delivered, refused, fault } = taps;
+  acknowledge(platform);
+  const why = refused ?? fault;
+  const route = steps.map(hopOf);
+  if (delivered || !why) return { route, delivered };
+  const code = why.code === null || why.code < 0 ? null : hex(why.code);
+  return { route, delivered, blocked: { code, name: why.name } };
+}
+
+interface Taps {
+  on: boolean;
+  delivered: Delivery | null;
+  refused: Refusal | null;
+  fault: FaultRecord | null;
+}
+const TAPS = new WeakMap<Platform, Taps>();
+
+/** One set of taps per platform: taps cannot be taken back. */
+function tapsOf(platform: Platform): Taps {
+  const known = TAPS.get(platform);
+  if (known) return known;
+  const taps: Taps = { on: false, delivered: null, refused: null, fault: null };
+  platform.hooks.delivered.tap('doorbell run', (d) => void (taps.on && (taps.delivered = d)));
+  platform.hooks.refused.tap('doorbell run', (r) => void (taps.on && (taps.refused = r)));
+  platform.hooks.fault.tap('doorbell run', (f) => void (taps.on && (taps.fault = f)));
+  TAPS.set(platform, taps);
+  return taps;
+}
+
+/** Takes every interrupt at every CPU, so that the next one is seen as new. */
+function acknowledge(platform: Platform): void {
+  const cpus = platform.find(CPU_INTERFACE);
+  if (!cpus) return;
+  for (const cpu of cpusOf(platform))
+    for (let n = cpus.acknowledge(cpu); n !== null; n = cpus.acknowledge(cpu)) cpus.end(cpu, n);
+}
+
+const CPUS = new WeakMap<Platform, readonly number[]>();
+function cpusOf(platform: Platform): readonly number[] {
+  let cpus = CPUS.get(platform);
+  if (cpus === undefined) {
+    const interrupts = platform.service(INTERRUPTS);
+    const roots = platform.service(PCI).functions.flatMap((d) => {
+      try {
+        return interrupts.domainFor(d).root.cpus;
+      } catch {
+        return [];
+      }
+    });
+    CPUS.set(platform, (cpus = [...new Set(roots)]));
+  }
+  return cpus;
+}
+
+const hopOf = (s: Step): Hop => ({
+  at: s.by,
+  did: s.what + (s.at === null ? '' : ` at ${hex(s.at)}`),
+  detail: [s.decoded, s.why].filter((x) => x !== '').join('; '),
+});
+
+export const shown = ({ addressHi, addressLo, data }: Message) => ({
+  address: hex64(addressHi, addressLo),
+  data: hex(data),
+});
+
+const windowOf = (domain: Domain | null): FunctionReport['window'] => {
+  const fixed = domain?.capabilities?.msiWindow;
+  if (fixed) return { base: hex(fixed.first), size: fixed.last - fixed.first + 1, kind: 'fixed' };
+  const range = domain?.msiWindow?.range;
+  return range ? { base: hex(range.first), size: range.last - range.first + 1, kind: 'software' } : null;
+};
+
+/** Mask bit of an MSI-X entry as it stands in the table; null where MSI cannot mask. */
+function maskedOf(device: PciDevice, vectors: Vectors, index: number): boolean | null {
+  if (vectors.kind === 'msi') return null;
+  const place = device.read(device.capability(CapId.msix) + MSIX_TABLE);
+  const table = (place & MSIX_PLACE.Offset.mask) >>> 0;
+  return (device.bar(get(place, MSIX_PLACE.Bir)).read32(table + index * MSIX_ENTRY_SIZE + 12) & 1) === 1;
+}
+
+/** A failure in the words of CONTRACTS: the error's code and values. */
+export function failureOf(bdf: string | null, error: unknown): Failure {
+  if (!(error instanceof DoorbellError)) throw error;
+  const { code, message, remedy, details } = error;
+  return { bdf, code, message, remedy, details: JSON.parse(JSON.stringify(details, plain)) as unknown };
+}
+const plain = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? hex(Number(value)) : value);

@@ -1,0 +1,195 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { RunReport } from '../src/commands/run.js';
+
+const BIN = fileURLToPath(new URL('../bin/doorbell.js', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const SHARED = process.env['DOORBELL_SHARED'] ?? join(ROOT, '../shared');
+const CONFIG = join(ROOT, 'doorbell.config.js');
+
+interface Ran {
+  readonly code: number | null;
+  readonly reports: RunReport[];
+  readonly err: string;
+}
+
+/** Runs the built command; `npm test` builds first. */
+function run(...args: string[]): Ran {
+  const r = spawnSync(process.execPath, [BIN, 'run', '--json', '--config', CONFIG, ...args], {
+    encoding: 'utf8',
+    maxBuffer: 2 ** 28,
+  });
+  const reports = r.stdout.split('\n').flatMap((l) => (l === '' ? [] : [JSON.parse(l) as RunReport]));
+  return { code: r.status, reports, err: r.stderr };
+}
+
+const vectorsOf = (r: RunReport) => r.functions.flatMap((f) => f.msi?.vectors ?? []);
+const codes = (r: RunReport): string[] => [...new Set(r.failures.map((f) => f.code))].sort();
+
+describe('the machines that come with the examples', { timeout: 60_000 }, () => {
+  const machine = (name: string): string => join(ROOT, 'examples/machines', name);
+
+  it('q35-vtd: every vector of every function arrives where its IRTE says', () => {
+    const { code, reports } = run(machine('q35-vtd'));
+    expect(code).toBe(0);
+    const report = reports[0]!;
+    expect(report.kinds).toEqual(['intel-vtd']);
+    expect(report.functions.map((f) => f.bdf)).toContain('0000:00:04.0');
+    expect(report.failures).toEqual([]);
+    for (const f of report.functions) {
+      expect(f.window).toEqual({ base: '0xfee00000', size: 0x10_0000, kind: 'fixed' });
+      expect(f.msi!.vectors).toHaveLength(f.msi!.offered);
+      for (const v of f.msi!.vectors) {
+        // VT-d §5.1.2.2: 0xFEE in bits 31:20, bit 4 says remappable.
+        expect(Number(v.address) >>> 20).toBe(0xfee);
+        expect(Number(v.address) & 0x10).toBe(0x10);
+        expect(v.masked).toBe(f.msi!.kind === 'msix' ? false : null);
+        expect(v.delivered).toMatchObject({ controller: 'apic', deliveryMode: 'fixed', triggerMode: 'edge' });
+        expect(v.route.map((h) => h.at)).toContain('dmar0');
+      }
+    }
+  });
+
+  it('virt-smmuv3: the same functions hold an IOVA in the window, and the ITS delivers', () => {
+    const { code, reports } = run(machine('virt-smmuv3'), '--window', '0x9000000+0x10000');
+    expect(code).toBe(0);
+    for (const f of reports[0]!.functions) {
+      expect(f.window).toEqual({ base: '0x9000000', size: 0x10000, kind: 'software' });
+      for (const [i, v] of f.msi!.vectors.entries()) {
+        expect([v.address, v.data]).toEqual(['0x9000040', `0x${i.toString(16)}`]);
+        expect(v.delivered).toMatchObject({
+          controller: 'gicv3-its',
+          deviceId: f.requesterId,
+          eventId: i,
+          enabled: true,
+        });
+      }
+    }
+  });
+
+  it('--device and --vectors choose; an unknown function is a failure', () => {
+    const { reports } = run(machine('q35-vtd'), '--device', '00:04.0', '--vectors', '2');
+    expect(reports[0]!.functions.map((f) => [f.bdf, f.msi!.vectors.length])).toEqual([['0000:00:04.0', 2]]);
+    const none = run(machine('q35-vtd'), '--device', '1f:00.0');
+    expect(none.code).toBe(1);
+    expect(codes(none.reports[0]!)).toEqual(['NO_SUCH_FUNCTION']);
+  });
+
+  it('bad usage is exit code 2 and one line', () => {
+    for (const args of [
+      ['--window', '0x1000'],
+      ['--vectors', '0'],
+      ['--device', 'x'],
+    ]) {
+      const { code, err } = run(machine('q35-vtd'), ...args);
+      expect(code).toBe(2);
+      expect(err.trim().split('\n')).toHaveLength(1);
+    }
+  });
+
+  it('a window that is no multiple of a page is a failure of each function, with its code', () => {
+    const { code, reports } = run(machine('virt-smmuv3'), '--window', '0x9000000+0x800');
+    expect(code).toBe(1);
+    expect(codes(reports[0]!)).toEqual(['UNALIGNED']);
+    expect(reports[0]!.functions.every((f) => f.msi === null)).toBe(true);
+  });
+});
+
+describe('platform modules', { timeout: 60_000 }, () => {
+  let dir = '';
+  beforeAll(() => {
+    dir = mkdtempSync(join(ROOT, 'node_modules/.doorbell-run-'));
+  });
+  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+  const module = (name: string, text: string): string => {
+    const file = join(dir, name);
+    writeFileSync(file, text);
+    return file;
+  };
+
+  it('a module that exports a platform, or a function that makes one', () => {
+    const text = (how: string): string => `
+      import { q35, q35Memory } from '@doorbell/boards';
+      import { at, testFunction } from '@doorbell/pci';
+      import { Platform } from '@doorbell/platform';
+      const make = () => new Platform({ memory: q35Memory(), name: 'mine' })
+        .use(q35({ functions: [at('04.0', testFunction({ msix: 3 }))] })).compose();
+      export default ${how};`;
+    for (const how of ['make', 'make()']) {
+      const { code, reports } = run(module(`good-${how.length}.mjs`, text(how)));
+      expect(code).toBe(0);
+      expect(reports[0]!.platform).toBe('mine');
+      expect(vectorsOf(reports[0]!).map((v) => v.delivered !== null)).toEqual([true, true, true]);
+    }
+  });
+
+  it('what is no platform is unreadable', () => {
+    for (const text of ['export default 3;', 'throw new Error("no")', 'export default () => { throw 1; }']) {
+      const { code, reports, err } = run(module('bad.mjs', text));
+      expect(code).toBe(2);
+      expect(reports[0]).toMatchObject({ error: expect.stringContaining('bad.mjs') as string });
+      expect(err).not.toMatch(/\n\s+at /);
+    }
+  });
+});
+
+const missing = !existsSync(join(SHARED, 'machines'));
+if (missing) console.warn(`skipped: doorbell run over collected machines: there is no ${SHARED}/machines`);
+describe.skipIf(missing)('collected machines', { timeout: 120_000 }, () => {
+  const of = (kind: string): string[] => {
+    const dir = join(SHARED, 'machines', kind);
+    return readdirSync(dir).map((name) => join(dir, name));
+  };
+  const tmp = tmpdir();
+
+  it.each(['intel', 'arm64-dtb', 'arm', 'amd', 'powerpc', 'lspci', 'fwts'])(
+    '%s: an answer for each, nothing thrown',
+    (kind) => {
+      const inputs = of(kind);
+      const { code, reports, err } = run(...inputs);
+      expect([0, 1]).toContain(code);
+      expect(err).toBe('');
+      expect(reports.map((r) => r.input)).toEqual(inputs);
+      for (const r of reports) {
+        for (const f of r.failures) expect(f.code).toMatch(/^[A-Z][A-Z_0-9]+$/);
+        for (const v of vectorsOf(r)) expect(v.delivered, `${r.input} ${v.address}`).not.toBeNull();
+      }
+      const vectors = reports.flatMap(vectorsOf);
+      const failed = reports.filter((r) => r.failures.length > 0);
+      const by = [...new Set(failed.flatMap(codes))].join(', ') || 'none';
+      console.log(
+        `${kind}: ${reports.length} machines, ${reports.flatMap((r) => r.functions).length} functions, ${vectors.length} vectors, all arrived; failures: ${by}`,
+      );
+    },
+  );
+
+  it('Intel: a stand-in at each endpoint scope and under each unit for everything', () => {
+    const { reports } = run(...of('intel'));
+    const clean = reports.filter((r) => r.failures.length === 0);
+    expect(clean.length).toBeGreaterThan(190);
+    for (const r of clean) {
+      expect(r.functions.every((f) => f.standIn && f.window!.kind === 'fixed')).toBe(true);
+      expect(new Set(r.functions.map((f) => f.iommu)).size).toBeGreaterThan(0);
+    }
+  });
+
+  it('AMD: NO_BACKEND names the unit, and the topology is there all the same', () => {
+    const { code, reports } = run(...of('amd'));
+    expect(code).toBe(1);
+    for (const r of reports) {
+      expect(r.failures.find((f) => f.code === 'NO_BACKEND')?.unit).toBe('ivhd0');
+      expect(r.topology.length + r.functions.length).toBeGreaterThan(1);
+    }
+  });
+
+  it('unreadable input is exit code 2, and the others are answered', () => {
+    const { code, reports } = run(join(tmp, 'no-such-machine'), of('intel')[0]!);
+    expect(code).toBe(2);
+    expect(reports[0]).toHaveProperty('error');
+    expect(vectorsOf(reports[1]!).length).toBeGreaterThan(0);
+  });
+});
