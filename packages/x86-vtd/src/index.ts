@@ -4,3 +4,4 @@ export type { VtdUnit } from './model/unit.js';
 export type { VtdDriver } from './driver/driver.js';
 export type { DriverMutant, DriverOptions, ReservedOption } from './driver/options.js';
 export type { SecondLevelTable } from './driver/second-level.js';
+export * from './capture.js';

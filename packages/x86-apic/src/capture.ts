@@ -1,0 +1,8 @@
+import type { CaptureContribution } from '@doorbell/platform';
+import { apic, APIC_COMPATIBLE } from './plugin.js';
+
+/** Local APICs of a captured machine: where messages end. Their registers are no part of a capture; logical ids are those after a reset. */
+export const apicCapture: CaptureContribution = {
+  compatible: [APIC_COMPATIBLE],
+  plugin: () => apic(),
+};
