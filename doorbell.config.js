@@ -4,6 +4,7 @@ import { gicv2m, gicv3, its } from '@doorbell/arm-gic';
 import { smmuv3 } from '@doorbell/arm-smmuv3';
 import { vtd } from '@doorbell/x86-vtd';
 
+const withOptions = (node, options) => ({ ...node, options: { ...node.options, ...options } });
 const JUDGES = ['QEMU', 'Linux capture'];
 
 export default {
@@ -23,6 +24,17 @@ export default {
       compatible: ['intel,vtd'],
       judgedBy: [...JUDGES, 'fact sheet'],
       plugin: () => vtd(),
+      // `doorbell run --tour` shows what these are good for by doing without.
+      tour: {
+        unverified: {
+          node: (n) => withOptions(n, { verifySource: false }),
+          what: 'IRTEs accept every sender (SVT = 0)',
+        },
+        small: {
+          node: (n) => withOptions(n, { interruptEntries: 4 }),
+          what: 'an interrupt remapping table of 4 entries',
+        },
+      },
     },
     {
       name: 'gicv3',
@@ -39,6 +51,16 @@ export default {
       compatible: ['arm,gic-v3-its'],
       judgedBy: JUDGES,
       plugin: () => its(null),
+      tour: {
+        unverified: {
+          node: ({ name, reg }) => ({
+            name,
+            compatible: 'arm,gic-v2m-frame',
+            reg: [{ base: reg[0].base, size: 0x1000 }],
+          }),
+          what: 'a GICv2m frame in place of the ITS: it does not see who writes',
+        },
+      },
     },
     {
       name: 'gicv2m',

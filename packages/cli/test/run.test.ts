@@ -193,3 +193,19 @@ describe.skipIf(missing)('collected machines', { timeout: 120_000 }, () => {
     expect(vectorsOf(reports[1]!).length).toBeGreaterThan(0);
   });
 });
+
+describe('the tour', { timeout: 60_000 }, () => {
+  it('goes as it should: everything arrives, a refused call changes nothing, a forgery is blocked where it is checked', () => {
+    const machines = ['q35-vtd', 'virt-smmuv3'].map((name) => join(ROOT, 'examples/machines', name));
+    const r = spawnSync(process.execPath, [BIN, 'run', '--tour', '--config', CONFIG, ...machines], { encoding: 'utf8' });
+    expect(r.stderr).toBe('');
+    expect(r.status).toBe(0);
+    expect(r.stdout).toContain('103 of 103 vectors arrived');
+    expect(r.stdout).toContain('78 of 78 vectors arrived');
+    expect(r.stdout.match(/Bit by bit as before/g)).toHaveLength(2);
+    expect(r.stdout).toMatch(/MSI_WINDOW_EXHAUSTED[^]*needed 1 page\(s\), free 0[^]*reserve at least 0x2000 bytes/);
+    expect(r.stdout).toContain('blocked: IRTE_SOURCE_ID (0x26)');
+    expect(r.stdout).toContain('blocked: UNMAPPED_EVENT');
+    expect(r.stdout.match(/interrupts in the name of/g)).toHaveLength(2);
+  });
+});

@@ -26,7 +26,7 @@ export function renderRun(r: RunReport, all: boolean): string {
   const shown = all ? r.functions : r.functions.slice(0, 1);
   for (const f of shown)
     for (const v of all ? (f.msi?.vectors ?? []) : (f.msi?.vectors.slice(0, 1) ?? []))
-      lines.push('', pc.bold(`${f.bdf}, vector ${v.index}, hop by hop`), ...hops(v.route));
+      lines.push('', pc.bold(`${f.bdf}, vector ${v.index}, hop by hop`), ...hops(v.route, '  ', all ? Infinity : 160));
   if (r.notes.length > 0) lines.push('', ...r.notes.map((n) => pc.dim(`  note: ${n}`)));
   lines.push('', summary(r));
   lines.push(...renderFailures(r.failures, all));
@@ -67,13 +67,16 @@ export function arrival(v: Pick<VectorReport, 'delivered' | 'blocked'>): string 
   return pc.green(`${d['controller']} ${JSON.stringify(d)}`);
 }
 
-/** The route of one message, a hop per line. */
-export const hops = (route: readonly Hop[], indent = '  '): string[] => {
-  const width = Math.min(28, Math.max(...route.map((h) => h.at.length)));
-  return route.map(
-    (h) => `${indent}${pc.cyan(h.at.padEnd(width))}  ${h.did}${h.detail ? pc.dim(`: ${h.detail}`) : ''}`,
-  );
-};
+/** The route of one message, a hop per line; `width`: longer lines are cut. */
+export function hops(route: readonly Hop[], indent = '  ', width = Infinity): string[] {
+  const names = Math.min(28, Math.max(...route.map((h) => h.at.length)));
+  return route.map((h) => {
+    const room = width - indent.length - Math.max(names, h.at.length) - 2 - h.did.length;
+    const detail = h.detail === '' ? '' : `: ${h.detail}`;
+    const cut = detail.length > room ? `${detail.slice(0, Math.max(room - 1, 0))}…` : detail;
+    return `${indent}${pc.cyan(h.at.padEnd(names))}  ${h.did}${pc.dim(cut)}`;
+  });
+}
 
 function summary(r: RunReport): string {
   const vectors = r.functions.flatMap((f) => f.msi?.vectors ?? []);

@@ -1,8 +1,16 @@
 import type { PlatformNode, Plugin } from '@doorbell/platform';
 import type { DoorbellConfig, PluginEntry } from '../config.js';
 
+/** What `doorbell run --tour` may change about a node, to show what it is good for. */
+export interface TourChanges {
+  /** The same block without its check of the sender, or one that never had any. */
+  readonly unverified?: { readonly node: (node: PlatformNode) => PlatformNode; readonly what: string };
+  /** The same block with very little room for messages. */
+  readonly small?: { readonly node: (node: PlatformNode) => PlatformNode; readonly what: string };
+}
+
 /** A plugin of the configuration that can be put into a platform: its entry has `plugin`, a function that makes it. */
-type Usable = PluginEntry & { readonly plugin: () => Plugin };
+type Usable = PluginEntry & { readonly plugin: () => Plugin; readonly tour?: TourChanges };
 
 const isUsable = (entry: PluginEntry): entry is Usable => typeof entry['plugin'] === 'function';
 
@@ -17,6 +25,11 @@ export class Backends {
   /** Whether some plugin takes nodes of this kind. */
   models(node: PlatformNode): boolean {
     return this.usable.some((p) => p.compatible.includes(node.compatible));
+  }
+
+  /** What a tour may change about a node. */
+  tourOf(node: PlatformNode): TourChanges {
+    return this.usable.find((p) => p.compatible.includes(node.compatible))?.tour ?? {};
   }
 
   /** A plugin for each kind among the nodes; they take nodes and bring none of their own. */

@@ -46,6 +46,9 @@ export interface VectorReport {
 export interface FunctionReport {
   readonly bdf: string;
   readonly requesterId: number;
+  /** `1b36:0010` and class `0108`. */
+  readonly id: string;
+  readonly class: string;
   readonly group: number;
   readonly isolated: boolean;
   readonly witness: readonly string[];
@@ -92,6 +95,8 @@ export function drive(platform: Platform, options: DriveOptions = {}): DriveResu
 class Driver {
   readonly failures: Failure[] = [];
   private readonly domains = new Map<number, Domain | null>();
+  /** What this run enabled and left enabled, as on a running machine. */
+  private readonly live: Vectors[] = [];
 
   constructor(
     private readonly platform: Platform,
@@ -105,6 +110,8 @@ class Driver {
     const base = {
       bdf: device.name,
       requesterId: device.requester,
+      id: `${hex4(device.vendor)}:${hex4(device.deviceId)}`,
+      class: hex4(device.classCode >>> 8),
       group: device.isolation.group,
       isolated: device.isolation.isolated,
       witness: device.isolation.witness,
@@ -123,7 +130,6 @@ class Driver {
       const offered = vectors.kind === 'msix' ? device.msixVectors : device.msiVectors;
       const window = windowOf(domain);
       const msi = { kind: vectors.kind, offered, vectors: this.fireAll(device, vectors) };
-      vectors.free();
       return { ...base, msiController: this.rootOf(device), window, msi };
     } catch (error) {
       this.failures.push(failureOf(device.name, error));
@@ -155,11 +161,28 @@ class Driver {
     return domain;
   }
 
+  /** As many vectors as it offers. Where those of others leave too little room, they are given back: each function is judged by itself. */
   private enable(device: PciDevice): Vectors {
-    const cpus = this.platform.service(INTERRUPTS).domainFor(device).root.cpus;
-    const max = Math.min(this.options.vectors ?? Infinity, Math.max(device.msixVectors, device.msiVectors));
     const pci = this.platform.service(PCI);
-    return pci.vectorsOf(device) ?? pci.allocateVectors(device, { min: 1, max, kinds: ['msix', 'msi'], cpus });
+    const own = pci.vectorsOf(device);
+    if (own) return own;
+    const cpus = this.platform.service(INTERRUPTS).domainFor(device).root.cpus;
+    const offered = device.msixVectors || device.msiVectors;
+    const max = Math.min(this.options.vectors ?? Infinity, offered);
+    const attempt = (): Vectors => pci.allocateVectors(device, { min: 1, max, kinds: ['msix', 'msi'], cpus });
+    let vectors: Vectors | null = null;
+    try {
+      vectors = attempt();
+    } catch (error) {
+      if (!(error instanceof DoorbellError && error.code === 'IRQ_EXHAUSTED') || this.live.length === 0) throw error;
+    }
+    if (vectors === null || (vectors.count < max && this.live.length > 0)) {
+      vectors?.free();
+      for (const other of this.live.splice(0)) other.free();
+      vectors = attempt();
+    }
+    this.live.push(vectors);
+    return vectors;
   }
 
   private fireAll(device: PciDevice, vectors: Vectors): VectorReport[] {
@@ -223,10 +246,11 @@ export function watch(platform: Platform, send: () => void): Seen {
   const { delivered, refused, fault } = taps;
   acknowledge(platform);
   const why = refused ?? fault;
-  const route = steps.map(hopOf);
-  if (delivered || !why) return { route, delivered };
+  const route = inOrder(steps).map(hopOf);
+  if (!why) return { route, delivered };
   const code = why.code === null || why.code < 0 ? null : hex(why.code);
-  return { route, delivered, blocked: { code, name: why.name } };
+  // What arrived beside a refusal is the unit's own fault interrupt.
+  return { route, delivered: null, blocked: { code, name: why.name } };
 }
 
 interface Taps {
@@ -242,7 +266,7 @@ function tapsOf(platform: Platform): Taps {
   const known = TAPS.get(platform);
   if (known) return known;
   const taps: Taps = { on: false, delivered: null, refused: null, fault: null };
-  platform.hooks.delivered.tap('doorbell run', (d) => void (taps.on && (taps.delivered = d)));
+  platform.hooks.delivered.tap('doorbell run', (d) => void (taps.on && (taps.delivered ??= d)));
   platform.hooks.refused.tap('doorbell run', (r) => void (taps.on && (taps.refused = r)));
   platform.hooks.fault.tap('doorbell run', (f) => void (taps.on && (taps.fault = f)));
   TAPS.set(platform, taps);
@@ -274,8 +298,16 @@ function cpusOf(platform: Platform): readonly number[] {
   return cpus;
 }
 
+/** The bus tells where a write landed once it has: on the way that is before whoever took it. */
+function inOrder(steps: readonly Step[]): readonly Step[] {
+  const last = steps.at(-1);
+  const at = last?.by === 'system bus' ? steps.findIndex((s) => s.by === last.what) : -1;
+  return at < 0 ? steps : [...steps.slice(0, at), last!, ...steps.slice(at, -1)];
+}
+
 const hopOf = (s: Step): Hop => ({
-  at: s.by,
+  // Functions of a dump are called by their place.
+  at: s.by.replace(/^(\S+) \1$/, '$1'),
   did: s.what + (s.at === null ? '' : ` at ${hex(s.at)}`),
   detail: [s.decoded, s.why].filter((x) => x !== '').join('; '),
 });
@@ -307,3 +339,5 @@ export function failureOf(bdf: string | null, error: unknown): Failure {
   return { bdf, code, message, remedy, details: JSON.parse(JSON.stringify(details, plain)) as unknown };
 }
 const plain = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? hex(Number(value)) : value);
+
+const hex4 = (n: number): string => n.toString(16).padStart(4, '0');

@@ -1,2 +1,270 @@
-import type { Backends } from './backends.js';
-export const tour = (_inputs: readonly string[], _b: Backends): number => 0;
+import { basename } from 'node:path';
+import { readMachine, type Machine } from '@doorbell/firmware';
+import { IOMMU } from '@doorbell/iommu';
+import { INTERRUPTS } from '@doorbell/irqchip';
+import { PCI, type PciDevice } from '@doorbell/pci';
+import { DoorbellError, hex, mapId, type Platform, type PlatformNode } from '@doorbell/platform';
+import { EXIT } from '../exit.js';
+import { readInput } from '../inputs.js';
+import { complain, print } from '../output.js';
+import { renderTour } from '../report/tour.js';
+import type { Backends, TourChanges } from './backends.js';
+import { buildPlatform, type Failure, type MachinePlatform } from './build.js';
+import { drive, fire, shown, write, type FunctionReport, type Seen } from './drive.js';
+
+/** Everything that the tour shows of one machine. */
+export interface MachineTour {
+  readonly name: string;
+  readonly kinds: readonly string[];
+  readonly controllers: readonly string[];
+  readonly functions: readonly FunctionReport[];
+  readonly failures: readonly Failure[];
+  readonly refusal: Refusal | null;
+  readonly forgery: { readonly guarded: Forgery; readonly unguarded: Forgery | null } | null;
+}
+/** A call that could not succeed, and that nothing changed by it. */
+export interface Refusal {
+  readonly setting: string;
+  readonly call: string;
+  readonly code: string;
+  readonly message: string;
+  readonly remedy: string;
+  /** Parts of the machine that were compared before and after, and whether they are equal. */
+  readonly unchanged: Readonly<Record<string, boolean>>;
+  readonly then: string | null;
+}
+/** One function writes another's message. */
+export interface Forgery {
+  readonly setting: string;
+  readonly victim: string;
+  readonly attacker: string;
+  readonly index: number;
+  readonly address: string;
+  readonly data: string;
+  /** What the victim's own write comes to. */
+  readonly own: Seen;
+  readonly forged: Seen;
+}
+
+/** `doorbell run --tour`. Returns the exit code: 0 where everything went as it should. */
+export function tour(inputs: readonly string[], backends: Backends): number {
+  const tours: MachineTour[] = [];
+  for (const input of inputs) {
+    try {
+      tours.push(tourOf(basename(input.replace(/\/+$/, '')), readMachine(readInput(input)), backends));
+    } catch (error) {
+      complain(`${input}: ${error instanceof Error ? error.message : String(error)}`);
+      return EXIT.usage;
+    }
+  }
+  print(renderTour(tours));
+  return tours.every(asItShould) ? EXIT.ok : EXIT.failure;
+}
+
+const asItShould = (t: MachineTour): boolean =>
+  t.failures.length === 0 &&
+  (t.refusal === null || Object.values(t.refusal.unchanged).every(Boolean)) &&
+  (t.forgery === null ||
+    (t.forgery.guarded.forged.delivered === null && t.forgery.unguarded?.forged.delivered !== null));
+
+function tourOf(name: string, machine: Machine, backends: Backends): MachineTour {
+  const build: Build = (adjust = (n) => n) => buildPlatform(machine, backends, { name, adjust });
+  const { functions, failures, kinds, nodes } = using(build(), (b) => {
+    const driven = drive(b.platform, { standIns: b.standIns, hosts: b.hosts });
+    const all = [...b.failures, ...driven.failures];
+    return { functions: driven.functions, failures: all, kinds: b.description.kinds, nodes: b.platform.allNodes };
+  });
+  const controllers = [...new Set(functions.flatMap((f) => f.msiController ?? []))].map(
+    (c) => nodes.find((n) => n.name === c)?.compatible ?? c,
+  );
+  const pair = choose(functions);
+  if (pair === null) return { name, kinds, controllers, functions, failures, refusal: null, forgery: null };
+  return {
+    name,
+    kinds,
+    controllers,
+    functions,
+    failures,
+    refusal: refuse(build, pair, nodes, backends),
+    forgery: forge(build, pair, nodes, backends),
+  };
+}
+
+type Build = (adjust?: (nodes: readonly PlatformNode[]) => readonly PlatformNode[]) => MachinePlatform;
+
+function using<T>(built: MachinePlatform, body: (built: MachinePlatform) => T): T {
+  try {
+    return body(built);
+  } finally {
+    built.platform.dispose();
+  }
+}
+
+/** Whose message is forged, and who forges it: the first two of the root bus behind one unit, each in a group of its own. */
+interface Pair {
+  readonly victim: FunctionReport;
+  readonly attacker: FunctionReport;
+}
+function choose(functions: readonly FunctionReport[]): Pair | null {
+  const able = functions.filter((f) => f.isolated && f.iommu !== null && (f.msi?.offered ?? 0) > 1);
+  const victim = able.find((f) => f.msi!.kind === 'msix');
+  const attacker = able.find((f) => f !== victim && f.iommu === victim?.iommu && f.group !== victim.group);
+  return victim && attacker ? { victim, attacker } : null;
+}
+
+/** Asks for more than there is room for: window space where messages are translated, table entries where they are not. */
+function refuse(build: Build, pair: Pair, nodes: readonly PlatformNode[], backends: Backends): Refusal | null {
+  return pair.victim.window?.kind === 'software'
+    ? using(
+        build((n) => withSecondController(n, pair)),
+        (b) => windowTooSmall(b.platform, pair),
+      )
+    : changed(nodes, backends, 'small', pair.victim.iommu!, (adjust, what) =>
+        using(build(adjust), (b) => tableTooSmall(b.platform, pair, what)),
+      );
+}
+
+function windowTooSmall(platform: Platform, { victim, attacker }: Pair): Refusal | null {
+  const [pci, iommu] = [platform.service(PCI), platform.service(IOMMU)];
+  const [a, b] = [pci.get(victim.bdf), pci.get(attacker.bdf)];
+  const domain = iommu.createDomain({ type: 'unmanaged', devices: [a, b], name: 'shared' });
+  for (const d of [a, b]) iommu.attach(d, domain);
+  const { granule } = iommu.msiDemand([a, b], domain);
+  const base = 0x800_0000;
+  domain.reserveMsiWindow({ base, size: granule });
+  pci.allocateVectors(a, { min: 1, max: 1 });
+  return refusal(
+    platform,
+    b,
+    `${a.name} and ${b.name} share a domain, each with a controller of its own; its window is ${hex(base)}, ${granule} bytes`,
+    `allocateVectors(${b.name}, { min: 1 })`,
+    () => pci.allocateVectors(b, { min: 1, max: 1 }),
+    () => {
+      domain.reserveMsiWindow({ base, size: 2 * granule });
+      const { address } = shown(pci.allocateVectors(b, { min: 1, max: 1 }).message(0));
+      const arrived = fire(platform, b, 0).delivered !== null ? 'its MSI arrives' : 'its MSI does not arrive';
+      return `With a window of ${2 * granule} bytes ${b.name} is programmed with ${address}, and ${arrived}.`;
+    },
+  );
+}
+
+function tableTooSmall(platform: Platform, { victim, attacker }: Pair, setting: string): Refusal | null {
+  const [pci, iommu] = [platform.service(PCI), platform.service(IOMMU)];
+  const [a, b] = [pci.get(victim.bdf), pci.get(attacker.bdf)];
+  for (const d of [a, b]) iommu.attach(d, iommu.createDomain({ type: 'unmanaged', devices: [d] }));
+  const held = pci.allocateVectors(a, { min: 1, max: 3 });
+  const want = Math.min(2, Math.max(b.msixVectors, b.msiVectors));
+  return refusal(
+    platform,
+    b,
+    `${setting}, of which ${a.name} uses ${held.count}; there is no window to reserve here`,
+    `allocateVectors(${b.name}, { min: ${want} })`,
+    () => pci.allocateVectors(b, { min: want, max: want }),
+    () => {
+      held.free();
+      pci.allocateVectors(b, { min: want, max: want });
+      const arrived = fire(platform, b, want - 1).delivered !== null ? 'they arrive' : 'they do not arrive';
+      return `Once ${a.name} gave its vectors back, the same call succeeds, and ${arrived}.`;
+    },
+  );
+}
+
+/** Makes the call, which has to fail, and compares everything before and after. */
+function refusal(
+  platform: Platform,
+  device: PciDevice,
+  setting: string,
+  call: string,
+  attempt: () => unknown,
+  afterwards: () => string,
+): Refusal | null {
+  const before = stateOf(platform, device);
+  try {
+    attempt();
+    return null;
+  } catch (error) {
+    if (!(error instanceof DoorbellError)) throw error;
+    const after = stateOf(platform, device);
+    const unchanged = Object.fromEntries(Object.entries(before).map(([part, value]) => [part, value === after[part]]));
+    const message = error.message.replace(` (${error.remedy})`, '');
+    return { setting, call, code: error.code, message, remedy: error.remedy, unchanged, then: afterwards() };
+  }
+}
+
+function stateOf(platform: Platform, device: PciDevice): Record<string, string> {
+  return {
+    memory: platform.memoryModel.digest(),
+    registers: JSON.stringify(platform.snapshot().models, (_, v: unknown) =>
+      ArrayBuffer.isView(v) ? Array.from(v as Uint8Array) : v,
+    ),
+    'configuration space': JSON.stringify(Array.from({ length: 64 }, (_, i) => device.read(4 * i))),
+    allocators: platform.service(INTERRUPTS).digest() + platform.service(IOMMU).digest(),
+  };
+}
+
+/** The same machine with one more controller like the victim's, which takes the attacker's messages. */
+function withSecondController(nodes: readonly PlatformNode[], { victim, attacker }: Pair): readonly PlatformNode[] {
+  const first = nodes.find((n) => n.name === victim.msiController)!;
+  const { base, size } = first.reg![0]!;
+  const taken = nodes.flatMap((n) => n.reg ?? []);
+  let at = base + size;
+  while (taken.some((t) => t.base < at + size && t.base + t.size > at)) at += size;
+  const second = { ...first, name: `${first.name}-b`, reg: [{ base: at, size }] };
+  return [
+    ...nodes
+      .flatMap((n) => (n === first ? [n, second] : [n]))
+      .map((n) => {
+        const id = mapId(n.msiMap ?? [], attacker.requesterId);
+        if (id?.to !== first.name) return n;
+        const own = { inputBase: attacker.requesterId, count: 1, outputBase: id.id, to: second.name };
+        return { ...n, msiMap: [...n.msiMap!, own] };
+      }),
+  ];
+}
+
+/** The attacker really writes what the victim was programmed with; then once more where nobody checks. */
+function forge(build: Build, pair: Pair, nodes: readonly PlatformNode[], backends: Backends): MachineTour['forgery'] {
+  const guarded = using(build(), (b) => forgeOn(b.platform, pair, 'as it is'));
+  const checks = [pair.victim.iommu!, pair.victim.msiController!];
+  const unguarded = checks.reduce<Forgery | null>(
+    (done, node) =>
+      done ??
+      changed(nodes, backends, 'unverified', node, (adjust, what) =>
+        using(build(adjust), (b) => forgeOn(b.platform, pair, what)),
+      ),
+    null,
+  );
+  return { guarded, unguarded };
+}
+
+function forgeOn(platform: Platform, { victim, attacker }: Pair, setting: string): Forgery {
+  const [pci, iommu] = [platform.service(PCI), platform.service(IOMMU)];
+  const [a, b] = [pci.get(victim.bdf), pci.get(attacker.bdf)];
+  for (const d of [a, b]) {
+    const domain = iommu.createDomain({ type: 'unmanaged', devices: [d] });
+    iommu.attach(d, domain);
+    if (iommu.msiDemand([d], domain).pages > 0) iommu.placeMsiWindow(domain, [d]);
+  }
+  const vectors = pci.allocateVectors(a, { min: 1, max: 2 });
+  // The attacker has one vector of its own, so that the doorbell is within its reach where its unit maps it.
+  pci.allocateVectors(b, { min: 1, max: 1 });
+  const index = vectors.count - 1;
+  const message = vectors.message(index);
+  const own = fire(platform, a, index);
+  const forged = write(platform, b, message);
+  return { setting, victim: a.name, attacker: b.name, index, ...shown(message), own, forged };
+}
+
+/** Calls `body` with a change to one node that the configuration offers, if it does. */
+function changed<T>(
+  nodes: readonly PlatformNode[],
+  backends: Backends,
+  kind: keyof TourChanges,
+  name: string,
+  body: (adjust: (nodes: readonly PlatformNode[]) => readonly PlatformNode[], what: string) => T,
+): T | null {
+  const node = nodes.find((n) => n.name === name);
+  const change = node && backends.tourOf(node)[kind];
+  if (!change) return null;
+  return body((all) => all.map((n) => (n.name === name ? change.node(n) : n)), change.what);
+}
