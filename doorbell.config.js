@@ -1,8 +1,8 @@
 // The plugins and boards that come with Doorbell. A doorbell.config.js of your own, in your project, takes the place of this one.
-import { apic } from '@doorbell/x86-apic';
-import { gicv2m, gicv3, its } from '@doorbell/arm-gic';
-import { smmuv3 } from '@doorbell/arm-smmuv3';
-import { vtd } from '@doorbell/x86-vtd';
+import { apic, apicCapture } from '@doorbell/x86-apic';
+import { gicv2m, gicv3, gicv3Capture, its, itsCapture, v2mCapture } from '@doorbell/arm-gic';
+import { smmuv3, smmuv3Capture } from '@doorbell/arm-smmuv3';
+import { vtd, vtdCapture } from '@doorbell/x86-vtd';
 
 const withOptions = (node, options) => ({ ...node, options: { ...node.options, ...options } });
 const JUDGES = ['QEMU', 'Linux capture'];
@@ -16,6 +16,7 @@ export default {
       compatible: ['intel,apic', 'intel,ioapic'],
       judgedBy: JUDGES,
       plugin: () => apic(),
+      capture: apicCapture,
     },
     {
       name: 'vtd',
@@ -24,6 +25,7 @@ export default {
       compatible: ['intel,vtd'],
       judgedBy: [...JUDGES, 'fact sheet'],
       plugin: () => vtd(),
+      capture: vtdCapture,
       // `doorbell run --tour` shows what these are good for by doing without.
       tour: {
         unverified: {
@@ -43,6 +45,7 @@ export default {
       compatible: ['arm,gic-v3'],
       judgedBy: JUDGES,
       plugin: () => gicv3(null),
+      capture: gicv3Capture,
     },
     {
       name: 'gicv3-its',
@@ -51,6 +54,7 @@ export default {
       compatible: ['arm,gic-v3-its'],
       judgedBy: JUDGES,
       plugin: () => its(null),
+      capture: itsCapture,
       tour: {
         unverified: {
           node: ({ name, reg }) => ({
@@ -69,6 +73,7 @@ export default {
       compatible: ['arm,gic-v2m-frame'],
       judgedBy: ['fact sheet'],
       plugin: () => gicv2m(null),
+      capture: v2mCapture,
     },
     {
       name: 'smmuv3',
@@ -77,6 +82,7 @@ export default {
       compatible: ['arm,smmu-v3'],
       judgedBy: JUDGES,
       plugin: () => smmuv3(null),
+      capture: smmuv3Capture,
     },
   ],
   boards: [],

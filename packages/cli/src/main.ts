@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import type { ExplainOptions } from './commands/explain.js';
 import type { RunOptions } from './commands/run.js';
 import { EXIT } from './exit.js';
 import { withoutPipeErrors } from './output.js';
@@ -24,7 +25,8 @@ Examples:
   doorbell collect > collect.sh          how to copy a machine's tables
   doorbell machine my-laptop/            what they say, and what is wrong with them
   doorbell machine machines/* --json     one JSON object per machine
-  doorbell run my-laptop/                every MSI that it can send, followed to the CPU`,
+  doorbell run my-laptop/                every MSI that it can send, followed to the CPU
+  doorbell explain CAPTURE dma 00:04.0 0xfff8f000    where that DMA goes, and why`,
     );
 
   program
@@ -56,6 +58,38 @@ Examples:
     .option('--config <file>', 'this configuration instead of the nearest doorbell.config.js')
     .action(async (inputs: string[], options: RunOptions) => {
       process.exitCode = await (await import('./commands/run.js')).run(inputs, options);
+    });
+
+  program
+    .command('explain')
+    .summary('where a DMA or an MSI goes, step by step, and why')
+    .description(
+      'Asks a capture directory, a snapshot, a machine directory (as after `doorbell run`) or a PLATFORM.js.\n  doorbell explain WHAT dma REQUESTER IOVA [--write]\n  doorbell explain WHAT msi REQUESTER ADDRESS DATA\n  doorbell explain WHAT --batch FILE.jsonl --json\nREQUESTER is a function (00:04.0), "ioapic", or a requester or stream id as a hex string (0x20).',
+    )
+    .argument('<what>', 'capture directory, snapshot file, machine directory or platform module')
+    .argument('[question...]', 'dma REQUESTER IOVA, or msi REQUESTER ADDRESS DATA')
+    .option('--write', 'the DMA writes (otherwise it reads)')
+    .option('--execute', 'the DMA fetches instructions')
+    .option('--pasid <n>', 'the DMA carries a PASID (SubstreamID)')
+    .option('--batch <file>', 'one question per line, as JSON; - reads standard input')
+    .option('--json', 'one JSON object per question, one per line')
+    .option('--config <file>', 'this configuration instead of the nearest doorbell.config.js')
+    .action(async (what: string, question: string[], options: ExplainOptions) => {
+      process.exitCode = await (await import('./commands/explain.js')).explain(what, question, options);
+    });
+
+  program
+    .command('snapshot')
+    .summary('a capture without its memory: only what decides about DMA and MSIs')
+    .description(
+      'Keeps IOMMU tables, interrupt tables, registers and the ids of PCI functions, and no user data: tens of kB that answer\n`doorbell explain` as the capture does. Equal captures give equal files.',
+    )
+    .argument('<capture>', 'capture directory')
+    .requiredOption('-o, --output <file>', 'file to write; gzipped unless it ends in .json')
+    .option('--json', 'a JSON object that says what was written')
+    .option('--config <file>', 'this configuration instead of the nearest doorbell.config.js')
+    .action(async (capture: string, options: { output: string; config?: string; json?: boolean }) => {
+      process.exitCode = await (await import('./commands/snapshot.js')).snapshot(capture, options);
     });
 
   program

@@ -1,1 +1,11 @@
-export {};
+export { isCapture, openCapture, type Capture } from './capture/open.js';
+export type { InspectCode } from './errors.js';
+export type { Answer, Fault, ShownStep, Verdicts } from './explain/answer.js';
+export { explainOn, Inspector, type Knowledge } from './explain/inspector.js';
+export { parseLine, questionOf, type Access, type Question } from './explain/question.js';
+export { restoreCapture, type Restored } from './platform.js';
+export { Requesters, type Requester, type RequesterTable } from './requesters.js';
+export { openSession, type Session } from './session.js';
+export { FORMAT, VERSION, type SnapshotFile } from './snapshot/format.js';
+export { openSnapshot, type Snapshot } from './snapshot/read.js';
+export { encodeSnapshot, takeSnapshot } from './snapshot/write.js';

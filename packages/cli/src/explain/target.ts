@@ -1,0 +1,80 @@
+import { existsSync, statSync } from 'node:fs';
+import { describeRead, readMachine, ridToBdf, type MachineDescription } from '@doorbell/firmware';
+import { Inspector, isCapture, openSession, type Answer, type Question, Requesters } from '@doorbell/inspect';
+import { PCI } from '@doorbell/pci';
+import {
+  effectiveId,
+  type CaptureContribution,
+  type IdMapEntry,
+  type Platform,
+  type PlatformNode,
+} from '@doorbell/platform';
+import type { DoorbellConfig } from '../config.js';
+import { InputError, readInput } from '../inputs.js';
+import { Backends } from '../run/backends.js';
+import { buildPlatform } from '../run/build.js';
+import { drive } from '../run/drive.js';
+import { isModule, loadPlatform } from '../run/inputs.js';
+
+/** Something that can be asked. */
+export interface Target {
+  readonly problems: readonly string[];
+  explain(question: Question): Answer;
+}
+
+/** What the configured plugins contribute to captures. */
+export const contributionsOf = (config: DoorbellConfig): CaptureContribution[] =>
+  config.plugins.flatMap((p) => (isContribution(p['capture']) ? [p['capture']] : []));
+
+const isContribution = (x: unknown): x is CaptureContribution =>
+  typeof x === 'object' && x !== null && Array.isArray((x as Partial<CaptureContribution>).compatible);
+
+/**
+ * A capture directory, a snapshot file, a platform module, or a machine directory (as after `run`). Errors: `InputError`, `FirmwareError`,
+ * those of `openSession`.
+ */
+export async function openTarget(what: string, config: DoorbellConfig): Promise<Target> {
+  if (!existsSync(what)) throw new InputError(`${what}: there is no such file or directory`);
+  if (isModule(what)) return live(await loadPlatform(what), null);
+  const directory = statSync(what).isDirectory();
+  if (directory ? isCapture(what) : !/\.dtb$/i.test(what)) return openSession(what, contributionsOf(config));
+  const machine = readMachine(readInput(what));
+  const built = buildPlatform(machine, new Backends(config), { name: what });
+  drive(built.platform, { standIns: built.standIns, hosts: built.hosts });
+  return live(built.platform, describeRead(machine), built.notes, built.hosts, remedies(config));
+}
+
+const remedies = (config: DoorbellConfig): Readonly<Record<string, string>> =>
+  Object.assign({}, ...contributionsOf(config).map((c) => c.remedies ?? {})) as Record<string, string>;
+
+/** A composed platform, its functions under the ids that they have on the wire. */
+function live(
+  platform: Platform,
+  description: MachineDescription | null,
+  problems: readonly string[] = [],
+  hosts: readonly PlatformNode[] = [],
+  known: Readonly<Record<string, string>> = {},
+): Target {
+  const aliases: Record<string, string> = {};
+  const functions = platform.service(PCI).functions;
+  for (const f of functions) {
+    const wire = ridToBdf(f.segment, effectiveId(f));
+    if (wire !== f.name) aliases[f.name] = wire;
+  }
+  const scopes = description?.iommus.flatMap((u) => u.scopes) ?? [];
+  const told = scopes.flatMap((s) => (s.kind === 'ioapic' && s.bdf !== null ? [s.bdf] : []));
+  const modelled = platform.allNodes.flatMap((n) =>
+    typeof n.options?.['requester'] === 'number' ? [n.options['requester']] : [],
+  );
+  const ioapics = told.length > 0 ? told : modelled.map((id) => ridToBdf(0, id));
+  const present = new Set(platform.allNodes.map((n) => n.name));
+  const lost = new Map<number, IdMapEntry[]>();
+  for (const h of hosts)
+    lost.set(
+      h.segment ?? 0,
+      [...(h.iommuMap ?? []), ...(h.msiMap ?? [])].filter((e) => !present.has(e.to)),
+    );
+  const table = { aliases, buses: {}, functions: functions.map((f) => f.name), ioapics };
+  const inspector = new Inspector(platform, { requesters: new Requesters(table), lost, remedies: known });
+  return { problems, explain: (question) => inspector.explain(question) };
+}

@@ -1,0 +1,32 @@
+/**
+ * Register files as one value for `capturedBlock`. A block that says which offsets were read (`covered`: [first, end]) and leaves out those that
+ * read 0 gets its zeros back.
+ */
+export function withCoveredZeros(values: readonly unknown[]): unknown {
+  const filled = values.map(fill);
+  if (filled.length <= 1) return filled[0] ?? {};
+  return Object.fromEntries(filled.map((value, i) => [`file${i}`, value]));
+}
+
+/** The blocks of a value: itself, or what is in it. */
+export function blocksIn(registers: unknown): Record<string, unknown>[] {
+  if (!isObject(registers)) return [];
+  const candidates: unknown[] = [registers, ...Object.values(registers).flat()];
+  return candidates
+    .filter(isObject)
+    .filter((c) => isObject(c['words']) || isObject(c['registers']) || isObject(c['named']));
+}
+
+function fill(value: unknown): unknown {
+  if (!isObject(value)) return value;
+  const { covered, words } = value;
+  if (!Array.isArray(covered) || !isObject(words)) return value;
+  const [first, end] = covered.map(Number);
+  if (!(Number.isInteger(first) && Number.isInteger(end) && end! - first! <= 0x10_0000)) return value;
+  const all: Record<string, unknown> = {};
+  for (let at = first! & ~3; at < end!; at += 4) all[`0x${at.toString(16)}`] = '0x0';
+  for (const [at, word] of Object.entries(words)) all[`0x${Number(at).toString(16)}`] = word;
+  return { ...value, words: all };
+}
+
+const isObject = (x: unknown): x is Record<string, unknown> => typeof x === 'object' && x !== null && !Array.isArray(x);

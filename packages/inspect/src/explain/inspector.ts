@@ -1,0 +1,353 @@
+import { COMPATIBLE } from '@doorbell/firmware';
+import {
+  EXEC,
+  hex,
+  hex64,
+  mapId,
+  newOutcome,
+  newRequest,
+  READ,
+  Verdict,
+  WRITE,
+  type Delivery,
+  type IdMapEntry,
+  type Model,
+  type Outcome,
+  type Platform,
+  type PlatformNode,
+  type Refusal,
+  type Request,
+  type Step,
+  type TranslationUnit,
+} from '@doorbell/platform';
+import { refuse } from '../errors.js';
+import { Requesters, type Requester } from '../requesters.js';
+import { BUS, decidingStep, showStep, type Answer, type Verdicts } from './answer.js';
+import { Journal } from './journal.js';
+import type { Access, Question } from './question.js';
+
+/** What an inspector knows beside the platform; all of it may be missing. */
+export interface Knowledge {
+  readonly requesters?: Requesters;
+  readonly nodes?: readonly PlatformNode[];
+  /** Ids whose unit nobody models, by segment, and those units. */
+  readonly lost?: ReadonlyMap<number, readonly IdMapEntry[]>;
+  readonly unmodelled?: ReadonlyMap<string, PlatformNode>;
+  /** By unit: what its model could not take over. `NOT_MODELLED` at a sentence's start keeps its DMA questions from being answered. */
+  readonly unitProblems?: ReadonlyMap<string, readonly string[]>;
+  /** Whether an address is memory that the machine had and the input lacks. */
+  readonly lacks?: (address: number) => boolean;
+  /** What would have to change, by the name of a fault. */
+  readonly remedies?: Readonly<Record<string, string>>;
+}
+
+/** Events of the question under way: hooks cannot be untapped, so each platform is tapped once. */
+interface Heard {
+  delivered: Delivery[];
+  refused: Refusal[];
+}
+const ears = new WeakMap<Platform, Heard>();
+
+/**
+ * Asks a platform where a DMA or a message goes. Every question meets the state that the inspector was made in: models and memory are put back
+ * after each, so neither caches nor fault records of one answer show in the next.
+ */
+export class Inspector {
+  private readonly journal: Journal;
+  private readonly heard: Heard;
+  private readonly models: readonly { readonly name: string; readonly model: Model; readonly state: unknown }[];
+  private readonly request: Request = newRequest();
+  private readonly out: Outcome = newOutcome();
+  private readonly requesters: Requesters;
+
+  constructor(
+    private readonly platform: Platform,
+    private readonly known: Knowledge = {},
+  ) {
+    this.requesters = known.requesters ?? new Requesters();
+    this.journal = Journal.of(platform.memoryModel);
+    let heard = ears.get(platform);
+    if (!heard) {
+      const mine: Heard = (heard = { delivered: [], refused: [] });
+      ears.set(platform, mine);
+      platform.hooks.delivered.tap('inspect', (d) => void mine.delivered.push(d));
+      platform.hooks.refused.tap('inspect', (r) => void mine.refused.push(r));
+    }
+    this.heard = heard;
+    this.models = platform.allNodes.flatMap(({ name }) => {
+      const model = platform.model(name);
+      return model?.snapshot && model.restore ? [{ name, model, state: model.snapshot() }] : [];
+    });
+  }
+
+  /** Errors: `BAD_QUESTION`, `NO_BACKEND`, `NOT_MODELLED`, `NOT_IN_CAPTURE`; each says what would help. */
+  explain(question: Question): Answer {
+    const requester = this.requesters.resolve(question.requester);
+    if (requester === null)
+      throw refuse(
+        'BAD_QUESTION',
+        question.requester === 'ioapic'
+          ? 'no firmware table says which id the IOAPIC sends with'
+          : `${question.requester} is no requester`,
+        'give a function (00:04.0), "ioapic", or an id as a hex string (0x20)',
+        { requester: question.requester },
+      );
+    const where = this.placeOf(requester);
+    const { heard, journal, platform } = this;
+    heard.delivered.length = heard.refused.length = 0;
+    journal.begin();
+    try {
+      const { result, steps } = platform.trace.record(() => {
+        this.tellRoute(question, requester, where);
+        return question.kind === 'dma' ? this.askDma(question, where) : this.askMsi(question, where);
+      });
+      return this.finish(result, steps);
+    } finally {
+      journal.undo();
+      for (const { model, state } of this.models) model.restore!(state);
+      heard.delivered.length = heard.refused.length = 0;
+    }
+  }
+
+  /** Who translates for a requester, and under which ids. */
+  private placeOf(r: Requester): Place {
+    const fabric = this.platform.fabric(r.segment);
+    const gone = mapId(this.known.lost?.get(r.segment) ?? [], r.id);
+    if (gone !== null) throw this.noBackend(gone.to);
+    if (r.raw) {
+      // An id as the unit sees it: a StreamID may be another number than the requester id that it comes from.
+      const wire = this.wireOf(r.id, r.segment);
+      if (wire < 0 && r.id > 0xffff) {
+        const unit = this.anyUnit();
+        return { segment: r.segment, requester: -1, stream: r.id, deviceId: r.id, unit };
+      }
+      const requester = wire < 0 ? r.id : wire;
+      const unit = fabric.unitOf(requester);
+      const stream = unit ? fabric.streamOf(requester) : r.id;
+      return { segment: r.segment, requester, stream, deviceId: fabric.deviceIdOf(requester), unit };
+    }
+    const unit = fabric.unitOf(r.id);
+    const stream = unit ? fabric.streamOf(r.id) : r.id;
+    return { segment: r.segment, requester: r.id, stream, deviceId: fabric.deviceIdOf(r.id), unit };
+  }
+
+  /** The requester id that a unit sees as `stream`; the same number if it is one; -1: none. */
+  private wireOf(stream: number, segment: number): number {
+    const fabric = this.platform.fabric(segment);
+    if (stream <= 0xffff && fabric.unitOf(stream) && fabric.streamOf(stream) === stream) return stream;
+    for (let id = 0; id < 65536; id++) if (fabric.unitOf(id) && fabric.streamOf(id) === stream) return id;
+    return -1;
+  }
+
+  private anyUnit(): TranslationUnit | undefined {
+    const units = this.platform.allNodes.flatMap((n) => {
+      const model = this.platform.model(n.name);
+      return typeof model?.translate === 'function' ? [model as TranslationUnit] : [];
+    });
+    return units[0];
+  }
+
+  private askDma(q: Question & { kind: 'dma' }, where: Place): Verdicts {
+    this.prepare(q.iova, ACCESS[q.access], 0, where);
+    if (q.pasid !== null) this.request.pasid = q.pasid;
+    const verdict = this.translate(where);
+    const { out } = this;
+    if (verdict !== Verdict.interrupt) this.mustBeModelled(where);
+    switch (verdict) {
+      case Verdict.interrupt:
+        return { verdict: 'interrupt' };
+      case Verdict.fault:
+        return { verdict: 'fault', ...this.fault() };
+      case Verdict.bypass:
+        // Without a unit in the way, x86 hardware still takes 0xFEEx_xxxx for messages.
+        if (where.unit === undefined && this.isMessageRange(q.iova))
+          return q.access === 'write' ? { verdict: 'interrupt' } : { verdict: 'bypass', pa: hex(out.pa) };
+        return { verdict: 'bypass', pa: hex(out.pa) };
+      default:
+        return {
+          verdict: 'translated',
+          pa: hex(out.pa),
+          pageSize: out.pageSize,
+          permissions: letters(out.permissions),
+        };
+    }
+  }
+
+  private askMsi(q: Question & { kind: 'msi' }, where: Place): Verdicts {
+    this.prepare(q.address, WRITE, q.data, where);
+    const { out, platform, heard } = this;
+    const verdict = this.translate(where);
+    let landed = false;
+    if (verdict === Verdict.interrupt) landed = where.unit!.interrupt?.(this.request, out) ?? false;
+    else {
+      this.mustBeModelled(where);
+      if (verdict === Verdict.fault) return { verdict: 'blocked', ...this.fault() };
+      landed = platform.bus.deviceWrite(out.pa, 4, q.data, where.deviceId);
+      this.tellArrival(q.data, where.deviceId, landed);
+    }
+    platform.settle();
+    const delivered = heard.delivered[0];
+    if (delivered) return { verdict: 'delivered', interrupt: shown(delivered) };
+    const refused = heard.refused[0];
+    if (refused) {
+      const { code, name, recorded } = refused;
+      return { verdict: 'blocked', fault: { code: code === null || code < 0 ? null : hex(code), name }, recorded };
+    }
+    if (verdict === Verdict.interrupt) {
+      if (!landed) return { verdict: 'blocked', ...this.fault() };
+      return { verdict: 'blocked', fault: { code: null, name: 'NO_INTERRUPT_CONTROLLER' }, recorded: false };
+    }
+    const fault = { code: null, name: 'NOT_A_DOORBELL' };
+    return { verdict: 'blocked', fault, recorded: false, pa: hex(out.pa) };
+  }
+
+  private prepare(address: bigint, access: number, data: number, where: Place): void {
+    const q = this.request;
+    q.requester = where.requester < 0 ? 0 : where.requester;
+    q.stream = where.stream;
+    q.hi = Number(address >> 32n);
+    q.lo = Number(address & 0xffff_ffffn);
+    q.size = q.lo % 4 === 0 ? 4 : 1;
+    q.access = access;
+    q.pasid = -1;
+    q.data = data;
+  }
+
+  private translate({ unit }: Place): Verdict {
+    const { request, out } = this;
+    out.code = -1;
+    out.fault = '';
+    out.recorded = false;
+    if (unit) return unit.translate(request, out);
+    out.pa = request.hi * 2 ** 32 + request.lo;
+    return Verdict.bypass;
+  }
+
+  private fault() {
+    const { code, fault, recorded } = this.out;
+    return { fault: { code: code < 0 ? null : hex(code), name: fault }, recorded };
+  }
+
+  private isMessageRange(address: bigint): boolean {
+    return address >> 20n === 0xfeen && this.platform.allNodes.some((n) => n.compatible === COMPATIBLE.apic);
+  }
+
+  /** A unit in a mode that its model does not know must not be asked for translations. */
+  private mustBeModelled({ unit }: Place): void {
+    const name = unit?.name ?? '';
+    const why = this.known.unitProblems?.get(name)?.find((p) => p.startsWith('NOT_MODELLED'));
+    if (why !== undefined)
+      throw refuse('NOT_MODELLED', `${name}: ${why.replace(/^NOT_MODELLED: /, '')}`, 'the model has to learn it', {
+        unit: name,
+      });
+  }
+
+  private noBackend(name: string): Error {
+    const node = this.known.unmodelled?.get(name);
+    const what = node ? `${name} (${node.compatible})` : name;
+    return refuse(
+      'NO_BACKEND',
+      `no configured plugin models ${what}`,
+      'add a plugin with a `capture` to doorbell.config.js',
+      {
+        unit: name,
+        compatible: node?.compatible ?? null,
+      },
+    );
+  }
+
+  private finish(result: Verdicts, steps: Step[]): Answer {
+    const { memoryModel } = this.platform;
+    const lost = steps.find((s) => s.at !== null && s.by !== BUS && this.known.lacks?.(s.at));
+    if (lost)
+      throw refuse(
+        'NOT_IN_CAPTURE',
+        `the walk reached ${lost.what} at ${hex(lost.at!)}, which the dump does not hold`,
+        'copy the whole dump',
+        {
+          at: hex(lost.at!),
+          steps: steps.map(showStep),
+        },
+      );
+    const missing = steps.flatMap((s) => (s.at !== null && s.by !== BUS && !memoryModel.has(s.at) ? [hex(s.at)] : []));
+    const deciding = decidingStep(steps);
+    const fault = 'fault' in result ? result.fault.name : null;
+    return {
+      ...result,
+      steps: steps.map(showStep),
+      deciding,
+      reason: reasonOf(result, steps, deciding),
+      remedy: fault === null ? null : (this.known.remedies?.[fault] ?? null),
+      ...(missing.length > 0 && { missing }),
+    };
+  }
+
+  private tellRoute(question: Question, r: Requester, { segment, stream, unit }: Place): void {
+    const { iova, address } = question as { iova?: bigint; address?: bigint };
+    const at = (iova ?? address)!;
+    const verb = question.kind === 'msi' ? `writes ${hex(question.data)} to` : `${VERBS[question.access]}`;
+    this.platform.trace.step({
+      by: `host bridge of segment ${segment}`,
+      what: 'route',
+      at: null,
+      words: [],
+      decoded: `${r.shown} ${verb} ${hex64(Number(at >> 32n), Number(at & 0xffff_ffffn))}`,
+      why: unit ? `${unit.name} takes it under id ${hex(stream)}` : 'no unit is in the way',
+    });
+  }
+
+  private tellArrival(data: number, deviceId: number, landed: boolean): void {
+    const { bus } = this.platform;
+    const { pa } = this.out;
+    this.platform.trace.step({
+      by: BUS,
+      what: bus.regionAt(pa)?.name ?? (bus.memory.has(pa) ? 'RAM' : 'nothing'),
+      at: pa,
+      words: [data],
+      decoded: `write of ${hex(data)} with DeviceID ${hex(deviceId)}`,
+      why: landed ? 'taken' : 'nothing answers there',
+    });
+  }
+}
+
+/** Asks a live platform once; its state afterwards is what it was before. */
+export const explainOn = (platform: Platform, question: Question, known: Knowledge = {}): Answer =>
+  new Inspector(platform, known).explain(question);
+
+interface Place {
+  readonly segment: number;
+  /** -1: the id came from nowhere on PCI. */
+  readonly requester: number;
+  readonly stream: number;
+  readonly deviceId: number;
+  readonly unit: TranslationUnit | undefined;
+}
+
+const ACCESS: Readonly<Record<Access, number>> = { read: READ, write: WRITE, execute: READ | EXEC };
+const VERBS: Readonly<Record<Access, string>> = { read: 'reads', write: 'writes', execute: 'fetches' };
+
+const letters = (p: number): string => (p & READ ? 'r' : '') + (p & WRITE ? 'w' : '') + (p & EXEC ? 'x' : '');
+
+/** Addresses become hex strings; what only models care for stays. */
+const shown = (d: Delivery): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(d).map(([k, v]) => [k, k === 'doorbell' && typeof v === 'number' ? hex(v) : v]));
+
+/** One sentence: the verdict and the word that made it. */
+function reasonOf(result: Verdicts, steps: readonly Step[], deciding: number | null): string {
+  const step = steps[deciding ?? -1];
+  const by = step ? `${step.what} at ${hex(step.at!)}: ${step.why}` : steps.filter((s) => s.why !== '').at(-1)?.why;
+  switch (result.verdict) {
+    case 'translated':
+      return `goes to ${result.pa}: ${by ?? ''}`;
+    case 'bypass':
+      return `passes unchanged to ${result.pa}: ${steps.at(-1)?.why ?? ''}`;
+    case 'interrupt':
+      return 'a DWORD write into 0xFEEx_xxxx is an interrupt request, not a DMA';
+    case 'delivered':
+      return `reaches ${String(result.interrupt['controller'])}: ${by ?? ''}`;
+    default:
+      return result.fault.name === 'NOT_A_DOORBELL'
+        ? `arrives at ${'pa' in result ? result.pa : 'memory'}, which is no doorbell`
+        : `${result.fault.name}: ${by ?? 'the unit refuses it'}`;
+  }
+}

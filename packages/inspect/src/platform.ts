@@ -1,0 +1,191 @@
+import { COMPATIBLE } from '@doorbell/firmware';
+import {
+  API_VERSION,
+  DoorbellError,
+  Platform,
+  type BlockDefinition,
+  type CaptureContribution,
+  type IdMapEntry,
+  type MemoryBank,
+  type PlatformNode,
+  type Plugin,
+  type Restorable,
+} from '@doorbell/platform';
+import type { Capture } from './capture/open.js';
+import { blocksIn } from './capture/registers.js';
+
+import { refuse } from './errors.js';
+
+/** A platform of models only, in the state of a captured machine. */
+export interface Restored {
+  readonly platform: Platform;
+  /** What it was made of, unmodelled units included. */
+  readonly source: readonly PlatformNode[];
+  /** Nodes of the platform, host bridges included. */
+  readonly nodes: readonly PlatformNode[];
+  /** Units that the machine has and nobody models, by name. */
+  readonly unmodelled: ReadonlyMap<string, PlatformNode>;
+  /** Where the ids of unmodelled units go, by segment. */
+  readonly lost: ReadonlyMap<number, readonly IdMapEntry[]>;
+  /** By node: what its model could not take over. */
+  readonly unitProblems: ReadonlyMap<string, readonly string[]>;
+}
+
+/** Everything that can be asked needs these; other nodes (IOAPICs, …) take part in no answer. */
+const SPARE = new Set<string>([COMPATIBLE.ioapic]);
+
+/** Makes a platform of a capture and loads it. Errors: `CompositionError`, `BAD_DUMP`. */
+export async function restoreCapture(
+  capture: Capture,
+  contributions: readonly CaptureContribution[],
+): Promise<Restored> {
+  const nodes = nodesOf(capture, contributions);
+  const restored = buildRestored(nodes, capture.image.banks, contributions, capture.registers, async (platform) => {
+    capture.missing.push(...(await capture.image.load(platform.memoryModel)));
+  });
+  return restored;
+}
+
+/** The part that captures and snapshots share: nodes → models → memory → registers. */
+export async function buildRestored(
+  nodes: readonly PlatformNode[],
+  memory: readonly MemoryBank[],
+  contributions: readonly CaptureContribution[],
+  registers: unknown,
+  load: (platform: Platform) => Promise<void>,
+): Promise<Restored> {
+  const taken = (n: PlatformNode) => contributions.some((c) => c.compatible.includes(n.compatible));
+  const isHost = (n: PlatformNode) =>
+    n.compatible === COMPATIBLE.pciHost || n.iommuMap !== undefined || n.msiMap !== undefined;
+  const unmodelled = new Map(
+    nodes.filter((n) => !taken(n) && !isHost(n) && !SPARE.has(n.compatible)).map((n) => [n.name, n]),
+  );
+  const blocks = nodes.filter((n) => taken(n) && !SPARE.has(n.compatible));
+  const present = new Set(blocks.map((b) => b.name));
+  const lost = new Map<number, IdMapEntry[]>();
+  const there = (map: readonly IdMapEntry[]) => map.filter((e) => present.has(e.to));
+  const hosts = nodes
+    .filter((n) => !taken(n) && isHost(n))
+    .map((n): PlatformNode => {
+      const segment = n.segment ?? 0;
+      const iommuMap = n.iommuMap ?? [];
+      const gone = [...iommuMap, ...(n.msiMap ?? [])].filter((e) => !present.has(e.to));
+      lost.set(segment, [...(lost.get(segment) ?? []), ...gone]);
+      const { name } = n;
+      return { name, compatible: HOST, segment, iommuMap: there(iommuMap), msiMap: there(n.msiMap ?? []) };
+    });
+
+  const platform = new Platform({ name: 'capture', ...(memory.length > 0 && { memory }) });
+  const used = contributions.filter((c) => blocks.some((b) => c.compatible.includes(b.compatible)));
+  const plugins = new Map<string, Plugin>(used.map((c) => c.plugin()).map((p) => [p.name, p]));
+  platform
+    .use(hostBridges, ...[...plugins.values()].map(modelsOnly))
+    .node(...blocks, ...hosts)
+    .compose();
+  // What models wrote when they came up is no part of the machine.
+  platform.memoryModel.restore([]);
+  await load(platform);
+  const unitProblems = new Map<string, readonly string[]>();
+  for (const { name } of blocks) {
+    const model = platform.model(name) as Partial<Restorable> | undefined;
+    if (!model?.restoreCapture) continue;
+    const { problems } = model.restoreCapture(registers);
+    if (problems.length > 0) unitProblems.set(name, problems);
+  }
+  return { platform, source: nodes, nodes: [...blocks, ...hosts], unmodelled, lost, unitProblems };
+}
+
+/** Firmware's nodes, made exact by the registers; blocks that only the registers show; who asks whom where firmware does not say. */
+function nodesOf(capture: Capture, contributions: readonly CaptureContribution[]): PlatformNode[] {
+  const { registers, problems } = capture;
+  const found = (n: PlatformNode) => contributions.find((c) => c.compatible.includes(n.compatible));
+  const nodes = capture.nodes.nodes.map((n) => found(n)?.node?.(n, registers) ?? n);
+  for (const block of blocksIn(registers)) {
+    const { kind } = block;
+    const c = contributions.find((x) => x.kind !== undefined && x.kind === kind);
+    const known = (names: readonly string[]) => nodes.some((n) => names.includes(n.compatible));
+    if (c?.bare && !known(c.compatible)) nodes.push(c.bare(block));
+    else if (typeof kind === 'string' && !c && capture.nodes.nodes.length === 0)
+      nodes.push({ name: kind, compatible: kind });
+  }
+  if (nodes.some((n) => UNITS_X86.has(n.compatible)) && !nodes.some((n) => n.compatible === COMPATIBLE.apic)) {
+    problems.push('there is no APIC table: messages end at one local APIC');
+    nodes.push({ name: 'apic', compatible: COMPATIBLE.apic, reg: [{ base: 0xfee0_0000, size: 0x10_0000 }] });
+  }
+  return withDefaultUnit(nodes);
+}
+
+/** Intel's and AMD's units hand interrupt messages to local APICs. */
+const UNITS_X86 = new Set<string>([COMPATIBLE.vtd, COMPATIBLE.amdVi]);
+const UNITS = new Set<string>([...UNITS_X86, COMPATIBLE.smmuv3, COMPATIBLE.smmuv2, COMPATIBLE.pamu]);
+
+/**
+ * Where a segment has one unit, ids that no scope names (functions plugged in later, or gone) are its business too: it is
+ * what they would meet. Without any host bridge there is one with segment 0.
+ */
+function withDefaultUnit(nodes: readonly PlatformNode[]): PlatformNode[] {
+  const units = nodes.filter((n) => UNITS.has(n.compatible));
+  const hosts = nodes.filter((n) => n.compatible === COMPATIBLE.pciHost || n.iommuMap || n.msiMap);
+  const all = (to: string): IdMapEntry => ({ inputBase: 0, count: 65536, outputBase: 0, to });
+  const rest = nodes.filter((n) => !hosts.includes(n));
+  const its = nodes.filter((n) => n.compatible === COMPATIBLE.its || n.compatible === COMPATIBLE.v2m);
+  if (hosts.length === 0)
+    return [
+      ...rest,
+      {
+        name: 'pci0',
+        compatible: COMPATIBLE.pciHost,
+        segment: 0,
+        ...(units[0] && { iommuMap: [all(units[0].name)] }),
+        ...(its[0] && { msiMap: [all(its[0].name)] }),
+      },
+    ];
+  return [
+    ...rest,
+    ...hosts.map((h) => {
+      const own = units.filter((u) => !UNITS_X86.has(u.compatible) || (u.segment ?? 0) === (h.segment ?? 0));
+      const maps = new Set((h.iommuMap ?? []).map((e) => e.to));
+      const only = own.length === 1 && UNITS_X86.has(own[0]!.compatible) && maps.has(own[0]!.name) ? own[0] : undefined;
+      return only ? { ...h, iommuMap: [all(only.name), ...(h.iommuMap ?? [])] } : h;
+    }),
+  ];
+}
+
+const HOST = 'doorbell,captured-host';
+/** Host bridges of a capture: their maps count, their configuration space is not asked. */
+const hostBridges: Plugin = {
+  name: 'captured hosts',
+  apiVersion: API_VERSION,
+  apply: ({ hooks }) =>
+    hooks.block.tap('captured hosts', (node) =>
+      node.compatible === HOST ? { compatible: [HOST], model: { create: () => ({}) } } : undefined,
+    ),
+};
+
+/** A plugin's models without its drivers (they would set the hardware up anew) and without the nodes it brings. */
+function modelsOnly(plugin: Plugin): Plugin {
+  return {
+    name: plugin.name,
+    apiVersion: plugin.apiVersion,
+    apply({ hooks }) {
+      const taps: ((node: PlatformNode) => BlockDefinition | undefined)[] = [];
+      const block = { ...hooks.block, tap: (_: unknown, fn: (typeof taps)[number]) => void taps.push(fn) };
+      plugin.apply({ hooks: { ...hooks, block: block as unknown as typeof hooks.block }, addNode: () => undefined });
+      const made = new Map<BlockDefinition, BlockDefinition>();
+      for (const fn of taps)
+        hooks.block.tap(plugin.name, (node) => {
+          const definition = fn(node);
+          if (!definition) return undefined;
+          const { driver: _driver, ...half } = definition;
+          if (!made.has(definition)) made.set(definition, half);
+          return made.get(definition);
+        });
+    },
+  };
+}
+
+/** For people: every problem of a failed composition in one sentence. */
+export const asRefusal = (error: unknown): DoorbellError =>
+  error instanceof DoorbellError
+    ? error
+    : refuse('UNREADABLE_INPUT', error instanceof Error ? error.message : String(error), '');
