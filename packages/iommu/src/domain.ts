@@ -72,6 +72,8 @@ export class Domain {
   private readonly first: number;
   private readonly last: number;
   private readonly granule: number;
+  /** Granules are at most 2^31: `&` sees the low bits of any address. */
+  private readonly granuleMask: number;
   private readonly physicalLimit: number;
   private reserved: readonly ReservedRegion[] = [];
   private ownWindow: MsiWindow | null = null;
@@ -91,6 +93,7 @@ export class Domain {
     this.first = c?.aperture.first ?? 0;
     this.last = c?.aperture.last ?? -1;
     this.granule = c?.pageSizes[0] ?? 4096;
+    this.granuleMask = this.granule - 1;
     this.physicalLimit = c ? 2 ** c.physicalBits - 1 : 0;
     if (setup.type === 'dma' && c) this.allocator = new IovaAllocator(c.aperture, this.granule);
   }
@@ -119,7 +122,8 @@ export class Domain {
     const at = toNumber(iova);
     const last = at + size - 1;
     this.check('map', at, size);
-    if (physical % this.granule !== 0) throw errors.unaligned(this.name, 'physical address', physical, this.granule);
+    if ((physical & this.granuleMask) !== 0)
+      throw errors.unaligned(this.name, 'physical address', physical, this.granule);
     if (!(physical >= 0 && physical + size - 1 <= this.physicalLimit))
       throw errors.physicalOutOfRange(this.name, physical, size, this.capabilities!.physicalBits);
     const window = this.ownWindow;
@@ -419,8 +423,8 @@ export class Domain {
 
   private check(call: string, at: number, size: number, granule = this.granule): void {
     if (this.table === null || this.type === 'nested') throw errors.notPaging(this.name, call, this.type);
-    if (at % granule !== 0) throw errors.unaligned(this.name, 'IOVA', at, granule);
-    if (!(size > 0) || size % granule !== 0) throw errors.unaligned(this.name, 'size', size, granule);
+    if ((at & (granule - 1)) !== 0) throw errors.unaligned(this.name, 'IOVA', at, granule);
+    if (!(size > 0) || (size & (granule - 1)) !== 0) throw errors.unaligned(this.name, 'size', size, granule);
     if (at < this.first || at + size - 1 > this.last)
       throw errors.outOfAperture(this.name, rangeOf(at, size), { first: this.first, last: this.last });
   }

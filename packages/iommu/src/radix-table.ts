@@ -27,20 +27,14 @@ class Table {
   /** Entries that are not empty. */
   used = 0;
   /** Tables below, by index; undefined where there is a page or nothing. */
-  readonly below: (Table | undefined)[] = [];
+  readonly below: (Table | undefined)[];
   constructor(
     readonly address: number,
     readonly level: number,
     readonly entries: number,
-  ) {}
-}
-
-interface Removed {
-  readonly table: Table;
-  readonly index: number;
-  readonly lo: number;
-  readonly hi: number;
-  readonly below: Table | undefined;
+  ) {
+    this.below = level > 0 ? new Array<Table | undefined>(entries).fill(undefined) : [];
+  }
 }
 
 /**
@@ -50,8 +44,15 @@ interface Removed {
 export class RadixTable implements DomainTable {
   readonly granule: number;
   private readonly root: Table;
+  private readonly shares: readonly number[];
   private readonly words = { lo: 0, hi: 0 };
-  private removed: Removed[] = [];
+  /** What the last `unmap` took, as columns that are reused: an unmap allocates nothing. */
+  private removed = 0;
+  private readonly removedTable: Table[] = [];
+  private readonly removedIndex: number[] = [];
+  private readonly removedLo: number[] = [];
+  private readonly removedHi: number[] = [];
+  private readonly removedBelow: (Table | undefined)[] = [];
   private dead: Table[] = [];
 
   constructor(
@@ -64,6 +65,7 @@ export class RadixTable implements DomainTable {
     private readonly spans = format.leafAt.map((_, level) => 2 ** (format.granuleBits + level * format.indexBits)),
   ) {
     this.granule = 2 ** format.granuleBits;
+    this.shares = spans.map((span) => 1 / span);
     this.root = this.allocate(format.levels - 1);
   }
 
@@ -101,20 +103,23 @@ export class RadixTable implements DomainTable {
   }
 
   unmap(iova: number, size: number): number {
-    this.removed.length = 0;
-    const bytes = this.clear(this.root, 0, iova, iova + size - 1);
+    this.removed = 0;
+    const table = size === this.granule ? this.descend(iova) : null;
+    const bytes = table ? this.unmapPage(table, iova) : this.clear(this.root, 0, iova, iova + size - 1);
     this.memory.barrier();
     return bytes;
   }
 
   undoUnmap(): void {
-    for (const { table, index, lo, hi, below } of this.removed.reverse()) {
+    for (let i = this.removed - 1; i >= 0; i--) {
+      const table = this.removedTable[i]!;
+      const below = this.removedBelow[i];
       table.used++;
-      table.below[index] = below;
-      this.write(table, index, lo, hi);
+      if (table.level > 0) table.below[this.removedIndex[i]!] = below;
+      this.write(table, this.removedIndex[i]!, this.removedLo[i]!, this.removedHi[i]!);
       if (below) this.dead = this.dead.filter((d) => d !== below);
     }
-    this.removed = [];
+    this.removed = 0;
     this.memory.barrier();
   }
 
@@ -122,14 +127,14 @@ export class RadixTable implements DomainTable {
     if (this.dead.length === 0) return;
     for (const table of this.dead) this.release(table);
     this.dead = [];
-    this.removed.length = 0;
+    this.removed = 0;
   }
 
   iovaToPhys(iova: number): number {
     let table = this.root;
     for (;;) {
       const span = this.spans[table.level]!;
-      const index = Math.floor(iova / span) % table.entries;
+      const index = this.indexOf(table, iova);
       const below = table.below[index];
       if (below === undefined) {
         if (!this.read(table, index)) return -1;
@@ -156,14 +161,14 @@ export class RadixTable implements DomainTable {
   private descend(iova: number): Table | null {
     let table: Table | undefined = this.root;
     while (table.level > 0) {
-      table = table.below[Math.floor(iova / this.spans[table.level]!) % table.entries];
+      table = table.below[this.indexOf(table, iova)];
       if (table === undefined) return null;
     }
     return table;
   }
 
   private mapPage(table: Table, iova: number, physical: number, permissions: number): void {
-    const index = Math.floor(iova / this.granule) % table.entries;
+    const index = this.indexOf(table, iova);
     if (this.read(table, index)) throw conflict(iova, this.granule, { first: iova, last: iova + this.granule - 1 });
     table.used++;
     this.write(
@@ -173,6 +178,18 @@ export class RadixTable implements DomainTable {
       this.format.leafHi(physical, 0, permissions),
     );
     this.memory.barrier();
+  }
+
+  /** The entry of a table that an address goes through. The shares of 2^-n are exact, and `&` keeps the low bits of what is above 2^32. */
+  private indexOf(table: Table, iova: number): number {
+    return (iova * this.shares[table.level]!) & (table.entries - 1);
+  }
+
+  private unmapPage(table: Table, iova: number): number {
+    const index = this.indexOf(table, iova);
+    if (!this.read(table, index)) return 0;
+    this.remove(table, index, undefined);
+    return this.granule;
   }
 
   private fitsLeaf(level: number, at: number, physical: number, left: number): boolean {
@@ -194,13 +211,14 @@ export class RadixTable implements DomainTable {
     size: number,
     made: { parent: Table; index: number; table: Table }[],
   ): void {
+    if (table.level === 0) return; // every granule fits there
     const span = this.spans[table.level]!;
     const end = iova + size;
     for (let at = iova; at < end; ) {
       const index = Math.floor((at - base) / span);
       const entryEnd = base + (index + 1) * span;
       const n = Math.min(end, entryEnd) - at;
-      if (table.level > 0 && (table.below[index] || !this.fitsLeaf(table.level, at, physical + (at - iova), n))) {
+      if (table.below[index] || !this.fitsLeaf(table.level, at, physical + (at - iova), n)) {
         let below = table.below[index];
         if (!below) {
           below = this.allocate(table.level - 1);
@@ -214,6 +232,7 @@ export class RadixTable implements DomainTable {
   }
 
   private fill(table: Table, base: number, iova: number, physical: number, size: number, permissions: number): void {
+    if (table.level === 0) return this.fillPages(table, (iova - base) / this.granule, physical, size, permissions);
     const span = this.spans[table.level]!;
     const end = iova + size;
     for (let at = iova; at < end; ) {
@@ -235,7 +254,30 @@ export class RadixTable implements DomainTable {
     }
   }
 
+  /** A run of smallest pages: the bulk of every large mapping. */
+  private fillPages(table: Table, first: number, physical: number, size: number, permissions: number): void {
+    const { format, granule } = this;
+    const count = size / granule;
+    for (let i = 0; i < count; i++) {
+      const at = physical + i * granule;
+      this.write(table, first + i, format.leafLo(at, 0, permissions), format.leafHi(at, 0, permissions));
+    }
+    table.used += count;
+  }
+
+  private clearPages(table: Table, first: number, count: number): number {
+    let taken = 0;
+    for (let i = 0; i < count; i++) {
+      if (!this.read(table, first + i)) continue;
+      this.remove(table, first + i, undefined);
+      taken++;
+    }
+    return taken * this.granule;
+  }
+
   private clear(table: Table, base: number, first: number, last: number): number {
+    if (table.level === 0)
+      return this.clearPages(table, (first - base) / this.granule, (last + 1 - first) / this.granule);
     const span = this.spans[table.level]!;
     let bytes = 0;
     for (let at = first; at <= last; ) {
@@ -247,6 +289,7 @@ export class RadixTable implements DomainTable {
         bytes += this.clear(below, entry, at, to);
         // As Linux does: a table goes only when all that it spans is unmapped, so that single pages come and go cheaply.
         if (below.used === 0 && at === entry && to === entry + span - 1) {
+          this.read(table, index);
           this.remove(table, index, below);
           this.dead.push(below);
         }
@@ -268,11 +311,16 @@ export class RadixTable implements DomainTable {
     return bytes;
   }
 
+  /** Takes an entry away whose words are in `words`. */
   private remove(table: Table, index: number, below: Table | undefined): void {
-    this.read(table, index);
-    this.removed.push({ table, index, lo: this.words.lo, hi: this.words.hi, below });
+    const i = this.removed++;
+    this.removedTable[i] = table;
+    this.removedIndex[i] = index;
+    this.removedLo[i] = this.words.lo;
+    this.removedHi[i] = this.words.hi;
+    this.removedBelow[i] = below;
     table.used--;
-    table.below[index] = undefined;
+    if (table.level > 0) table.below[index] = undefined;
     this.write(table, index, 0, 0);
   }
 

@@ -100,7 +100,7 @@ export class PhysicalMemory implements MemoryPort {
   write64(address: number, hi: number, lo: number): void {
     if (address & 7) throw unaligned(address, 8);
     this.write32(address, lo);
-    this.last[(address % CHUNK >>> 2) + 1] = hi;
+    this.last[((address & ALIGNED) >>> 2) + 1] = hi;
   }
 
   read8(address: number): number {

@@ -1,13 +1,14 @@
 import { cpus } from 'node:os';
 import { armSuites } from './arm.js';
 import { bitsSuites } from './bits.js';
+import { iommuSuites } from './iommu.js';
 import { pciSuites } from './pci.js';
 import { platformSuites } from './platform.js';
 import { vtdSuites } from './vtd.js';
 import { drained, report, type Suite } from './harness.js';
 
 /** `npm run bench -- [text]`: the suites whose name contains the text, or all. Numbers are printed, never judged. */
-const all: Suite[] = [...bitsSuites, ...platformSuites, ...pciSuites, ...vtdSuites, ...armSuites];
+const all: Suite[] = [...bitsSuites, ...platformSuites, ...pciSuites, ...iommuSuites, ...vtdSuites, ...armSuites];
 
 const wanted = process.argv[2] ?? '';
 const chosen = all.filter((suite) => suite.name.includes(wanted));

@@ -1,0 +1,158 @@
+import { minimalIommu, minimalIrqchip } from '@doorbell/conformance';
+import { IOMMU, IovaAllocator } from '@doorbell/iommu';
+import { at, PCI, pciHost, PCI_HARDWARE, testFunction } from '@doorbell/pci';
+import { Platform, READ, WRITE, Verdict, newOutcome, newRequest } from '@doorbell/platform';
+import type { Suite } from './harness.js';
+
+const RW = READ | WRITE;
+const DATA = 0x1000_0000;
+const all = (to: string) => [{ inputBase: 0, count: 65536, outputBase: 0, to }];
+
+const platform = new Platform({ memory: [{ base: 0, size: 2 ** 30 }] })
+  .use(
+    minimalIommu(),
+    minimalIrqchip(),
+    pciHost(
+      {
+        ecam: { base: 0xb000_0000 },
+        windows: [{ base: 0xe000_0000, size: 0x100_0000 }],
+        iommuMap: all('iommu0'),
+        msiMap: all('bell0'),
+      },
+      [at('01.0', testFunction({ msix: 2048 }))],
+    ),
+  )
+  .node(
+    { name: 'iommu0', compatible: 'minimal,iommu', reg: [{ base: 0xf000_0000, size: 0x1000 }] },
+    { name: 'bell0', compatible: 'minimal,irqchip', reg: [{ base: 0xf010_0000, size: 0x2000 }] },
+  )
+  .compose();
+const iommu = platform.service(IOMMU);
+const pci = platform.service(PCI);
+const fn = pci.get('00:01.0');
+const lazy = iommu.createDomain({ type: 'unmanaged', devices: [fn], flush: 'lazy' });
+const strict = iommu.createDomain({ type: 'unmanaged', devices: [fn] });
+iommu.attach(fn, strict);
+strict.reserveMsiWindow({ base: 0x800_0000, size: 0x2000 });
+for (const domain of [lazy, strict]) domain.map(0x4000_0000, DATA, 0x20_0000, RW);
+const vectors = pci.enableMsixRange(fn, 2048, 2048);
+const hardware = platform.hardwareService(PCI_HARDWARE).host(0)!.find(fn.requester)!;
+
+const request = newRequest();
+const outcome = newOutcome();
+request.requester = fn.requester;
+const { fabric } = { fabric: platform.fabric() };
+
+const live = new IovaAllocator({ first: 0, last: 2 ** 39 - 1 }, 4096);
+const held = Array.from({ length: 65536 }, () => live.allocate(4096, 2 ** 39 - 1));
+let seed = 1;
+const random = (n: number): number => {
+  seed = Math.imul(seed, 1664525) + 1013904223;
+  return ((seed >>> 8) & 0xffff) % n;
+};
+
+const linear = (step: (i: number) => number) => (n: number) => {
+  let sum = 0;
+  for (let i = 0; i < n; i++) sum += step(i);
+  return sum;
+};
+const nothing = { name: 'an empty loop', run: linear((i) => i & 1) };
+
+export const iommuSuites: Suite[] = [
+  {
+    name: 'iommu: map and unmap',
+    workload: 'one page of 4 KiB beside others, tables warm, through Domain; minimal back-end; lazy: one flush in 256',
+    baseline: nothing,
+    rows: [
+      {
+        name: 'map + unmap, flush deferred',
+        run: linear((i) => {
+          const iova = 0x5000_0000 + (i & 255) * 4096;
+          lazy.map(iova, DATA, 4096, RW);
+          return lazy.unmap(iova, 4096);
+        }),
+      },
+      {
+        name: 'map + unmap, strict: command, model and wait included',
+        run: linear((i) => {
+          const iova = 0x5000_0000 + (i & 255) * 4096;
+          strict.map(iova, DATA, 4096, RW);
+          return strict.unmap(iova, 4096);
+        }),
+      },
+    ],
+    budget: { ns: 60 },
+  },
+  {
+    name: 'iommu: map 512 pages in one call',
+    workload: '2 MiB of 4 KiB pages, mapped and unmapped; per page; flush deferred; minimal back-end',
+    baseline: nothing,
+    rows: [
+      {
+        name: 'map + unmap',
+        per: 512,
+        run: linear(() => {
+          lazy.map(0x6000_0000, DATA, 0x20_0000, RW);
+          return lazy.unmap(0x6000_0000, 0x20_0000);
+        }),
+      },
+    ],
+    budget: { ns: 6 },
+  },
+  {
+    name: 'iommu: IOVA allocator',
+    workload: 'one page freed and one allocated, 65,536 live, random order',
+    baseline: nothing,
+    rows: [
+      {
+        name: 'free + allocate',
+        run: linear(() => {
+          const i = random(65536);
+          live.free(held[i]!, 4096);
+          return (held[i] = live.allocate(4096, 2 ** 39 - 1));
+        }),
+      },
+    ],
+    budget: { ns: 40 },
+  },
+  {
+    name: 'iommu: translate',
+    workload:
+      'minimal back-end through the fabric: the same page (its IOTLB), and 512 pages in turn (three-level walk)',
+    baseline: nothing,
+    rows: [
+      {
+        name: 'hit',
+        run: linear(() => {
+          request.lo = 0x4000_0010;
+          return fabric.translate(request, outcome) === Verdict.translated ? 1 : 0;
+        }),
+      },
+      {
+        name: 'walk',
+        run: linear((i) => {
+          request.lo = 0x4000_0000 + (i & 511) * 4096;
+          return fabric.translate(request, outcome) === Verdict.translated ? 1 : 0;
+        }),
+      },
+    ],
+    budget: { ns: 25 },
+  },
+  {
+    name: 'iommu: MSI',
+    workload:
+      'an event of one of 2,048 MSI-X vectors until its number is pending at the CPU; minimal IOMMU and controller',
+    baseline: nothing,
+    rows: [
+      {
+        name: 'event to pending',
+        run: linear((i) => {
+          hardware.fire(i & 2047);
+          return 1;
+        }),
+      },
+      { name: 'compose one message', run: linear((i) => vectors.block.message(i & 2047).data) },
+    ],
+    budget: { ns: 100 },
+  },
+];
