@@ -177,6 +177,17 @@ const INTERRUPTS: readonly InterruptRow[] = [
   { code: 0x21, masked: false, index: 256, why: 'index = size', ask: (u) => u.msi(MSI | (256 << 5), 0) },
   { code: 0x21, masked: false, index: 0x8000, why: 'handle bit 15', ask: (u) => u.msi(MSI | 4, 0) },
   { code: 0x21, masked: false, index: 259, why: 'sub-handle beyond', ask: (u) => u.msi(HANDLE_3 | 8, 256) },
+  {
+    code: 0x21,
+    masked: false,
+    index: 3,
+    why: 'entry above HAW',
+    options: { hostAddressWidth: 40 },
+    change: (u) => {
+      u.set64(R.IRTA, 0x100, 7);
+      u.set(R.GCMD, 0x8700_0000);
+    },
+  },
   { code: 0x22, masked: true, index: 3, why: 'P = 0', change: (u) => u.irte(3, [0x100, 0x0042_0000], IRTE_HI) },
   {
     code: 0x23,

@@ -143,14 +143,14 @@ export class DmaRemapper {
     let rights = RW;
     let entry = this.contexts.nearTable[sid]!;
     if (levels > 3) {
-      entry = this.pointer(entry, (hi >>> 4) & 0xff8, need);
+      entry = this.pointer(entry, (hi >>> 4) & 0xff8);
       if (entry === 0) return false;
       rights &= entry;
     }
-    entry = this.pointer(entry, ((hi << 5) | (lo >>> 27)) & 0xff8, need);
+    entry = this.pointer(entry, ((hi << 5) | (lo >>> 27)) & 0xff8);
     if (entry === 0) return false;
     rights &= entry;
-    entry = this.pointer(entry, (lo >>> 18) & 0xff8, need);
+    entry = this.pointer(entry, (lo >>> 18) & 0xff8);
     if (entry === 0) return false;
     rights &= entry;
     const table = entry & 0xffff_f000;
@@ -158,11 +158,11 @@ export class DmaRemapper {
     if (at < 0) return false;
     const low = memory.located[at]!;
     const high = memory.located[at + 1]!;
-    if ((low & need) !== need || low & this.snoopReserved || high & this.leafDoubts) return false;
+    rights &= low;
+    if ((rights & need) !== need || (low & this.snoopReserved) | (high & this.leafDoubts)) return false;
     const above = high & 0x000f_ffff;
     if (low >>> 20 === 0xfee && above === 0) return false;
     const page = above * TWO32 + ((low & 0xffff_f000) >>> 0);
-    rights &= low;
     this.iotlb.fill(did, hi, lo, 1, page, rights);
     out.pa = page + (lo & 0xfff);
     out.pageSize = 4096;
@@ -171,13 +171,13 @@ export class DmaRemapper {
   }
 
   /** Low word of the entry `offset` bytes into a table, where it plainly points to the next one; else 0. */
-  private pointer(table: number, offset: number, need: number): number {
+  private pointer(table: number, offset: number): number {
     const { memory } = this;
     const at = memory.locate(((table & 0xffff_f000) | offset) >>> 0);
     if (at < 0) return 0;
     const words = memory.located;
     const low = words[at]! | 0;
-    return (low & need) !== need || (low & TABLE_DOUBTS) !== 0 || (words[at + 1]! & POINTER_DOUBTS) !== 0 ? 0 : low;
+    return (low & TABLE_DOUBTS) | (words[at + 1]! & POINTER_DOUBTS) ? 0 : low;
   }
 
   private bypass(hi: number, lo: number, out: Outcome): Verdict {

@@ -25,6 +25,8 @@ export class InterruptRemapper {
   table = -1;
   entries = 0;
   extended = false;
+  /** Entries that do not lie above HAW. */
+  private reachable = 0;
 
   private readonly reader: TableReader;
   /** Cached entries, four words each, by index. */
@@ -44,6 +46,7 @@ export class InterruptRemapper {
   /** SIRTP. What is cached stays, until software invalidates it (§6.5.2.7). */
   setTable(table: number, entries: number, extended: boolean): void {
     this.table = table;
+    this.reachable = Math.min(entries, Math.max(0, (2 ** this.config.hostAddressWidth - table) / 16));
     this.extended = extended;
     if (entries !== this.entries) {
       const cache = new Uint32Array(entries * 4);
@@ -91,9 +94,7 @@ export class InterruptRemapper {
       );
     if (shv && data >>> 16) return this.block(FaultReason.requestReserved, request, 0, 0, out);
     const index = handleOf(lo) + (shv ? data & 0xffff : 0);
-    // Also where the entry would lie above HAW.
-    if (index >= this.entries || this.table + index * 16 >= 2 ** this.config.hostAddressWidth)
-      return this.block(FaultReason.indexBeyondTable, request, index, 0, out);
+    if (index >= this.reachable) return this.block(FaultReason.indexBeyondTable, request, index, 0, out);
 
     const at = index * 4;
     if (this.state[index] !== Slot.present) {
@@ -138,7 +139,7 @@ export class InterruptRemapper {
   reset(): void {
     this.enabled = this.compatibility = this.extended = false;
     this.table = -1;
-    this.entries = 0;
+    this.entries = this.reachable = 0;
     this.cache = new Uint32Array(0);
     this.state = new Uint8Array(0);
   }
