@@ -64,9 +64,10 @@ export class IdTable {
     const at = this.base + 8 * page;
     this.level1At = at;
     const { memory, word } = this;
-    if (!memory.has(at)) return -2;
-    word[0] = memory.read32(at);
-    word[1] = memory.read32(at + 4);
+    const n = memory.locate(at);
+    if (n < 0) return -2;
+    word[0] = memory.located[n]!;
+    word[1] = memory.located[n + 1]!;
     if (getAt(word, 0, L1E.Valid) === 0) return -2;
     const table = getAddress(word, 0, L1E.PA);
     return table - (table & (this.pageBytes - 1)) + (id - page * this.perPage) * this.entrySize;
@@ -156,8 +157,19 @@ export class ItsTables {
 
   private load(at: number, into: Uint32Array, count: number): boolean {
     const memory = this.memory;
-    if (!memory.has(at) || !memory.has(at + 4 * count - 4)) return false;
-    for (let i = 0; i < count; i++) into[i] = memory.read32(at + 4 * i);
+    if (at % 8 === 0 && count === 2) {
+      const n = memory.locate(at);
+      if (n < 0) return false;
+      into[0] = memory.located[n]!;
+      into[1] = memory.located[n + 1]!;
+      return true;
+    }
+    // an ITE has 12 bytes: it may lie on a border
+    for (let i = 0; i < count; i++) {
+      const n = memory.locate(at + 4 * i);
+      if (n < 0) return false;
+      into[i] = memory.located[n]!;
+    }
     return true;
   }
 }

@@ -92,7 +92,10 @@ export class Walker {
         return EVENT_ID.F_TRANSLATION;
     } else if ((hi & half.signHi) !== 0 || (lo & half.signLo) !== 0) return EVENT_ID.F_TRANSLATION;
 
-    if (half.baseLow >= 0 && !this.trace.on && this.walkLow(half, rules, hi, lo)) return 0;
+    if (half.baseLow >= 0 && !this.trace.on) {
+      if (half.g === 12 && half.start < 2 && this.walkPage(half, rules, hi, lo)) return 0;
+      if (this.walkLow(half, rules, hi, lo)) return 0;
+    }
     const memory = this.memory;
     const g = half.g;
     const bits = g - 3;
@@ -140,6 +143,47 @@ export class Walker {
   }
 
   /**
+   * The most usual walk: 4 KiB granule, three or four levels, tables below 2^31 that take no rights away, a page at the end. Words are
+   * signed here: sums of doubles on the way from load to load cost more than the loads. False: `walkLow` or `walk` have to look.
+   */
+  private walkPage(half: Half, rules: WalkRules, hi: number, lo: number): boolean {
+    let entry = half.baseLow;
+    const first = half.firstMask << 3;
+    if (half.start === 0) {
+      entry = this.next(entry, (hi >>> 4) & first);
+      if (entry === 0) return false;
+      entry = this.next(entry, ((hi << 5) | (lo >>> 27)) & 0xff8);
+    } else entry = this.next(entry, ((hi << 5) | (lo >>> 27)) & first);
+    if (entry === 0) return false;
+    entry = this.next(entry, (lo >>> 18) & 0xff8);
+    if (entry === 0) return false;
+    const { memory } = this;
+    const n = memory.locate((entry & ~0xfff) | ((lo >>> 9) & 0xff8));
+    if (n < 0) return false;
+    const low = memory.located[n]! | 0;
+    const high = memory.located[n + 1]! | 0;
+    if ((low & 0x403) !== 0x403) return false; // no page, or AF = 0
+    const pa = (high & 0xffff) * 4294967296 + (((low & ~0xfff) | (lo & 0xfff)) >>> 0);
+    if (pa >= rules.limit) return false;
+    this.level = 3;
+    this.pa = pa;
+    this.sizeBits = 12;
+    this.global = (low & 0x800) === 0;
+    this.rights = rightsOf(low, high, 0, rules);
+    return true;
+  }
+
+  /** Low word of a table's entry that points to the next one below 2^31 and does nothing else; 0 for any other. */
+  private next(table: number, offset: number): number {
+    const { memory } = this;
+    const n = memory.locate((table & ~0xfff) | offset);
+    if (n < 0) return 0;
+    const words = memory.located;
+    const low = words[n]! | 0;
+    return (low & 3) === 3 && low > 0 && words[n + 1] === 0 ? low : 0;
+  }
+
+  /**
    * The same walk while every table lies below 2^31: sums of doubles on the way from load to load cost more than the loads. False:
    * anything out of the ordinary; nothing was changed and `walk` has to look.
    */
@@ -159,9 +203,11 @@ export class Walker {
             ? (lo >>> shift) & mask
             : ((lo >>> shift) | (hi << (32 - shift))) & mask;
       const at = (table + 8 * index) | 0;
-      if (!memory.has(at)) return false;
-      const dlo = memory.read32(at);
-      const dhi = memory.read32(at + 4);
+      const n = memory.locate(at);
+      if (n < 0) return false;
+      const words = memory.located;
+      const dlo = words[n]!;
+      const dhi = words[n + 1]!;
       if (level < 3 && (dlo & 3) === 3) {
         table = dlo & low;
         if ((dhi & 0xffff) !== 0 || table < 0) return false;
