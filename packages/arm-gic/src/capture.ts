@@ -1,59 +1,80 @@
+import { getAt } from '@doorbell/bits';
 import { capturedBlock, type CaptureContribution, type PlatformNode } from '@doorbell/platform';
-import type { Gicv3 } from './model/gicv3.js';
-import type { Its } from './model/its.js';
-import { itsTables, lpiTables } from './model/tables.js';
-import { gicv2m, gicv3, GICV3_COMPATIBLE, its, ITS_COMPATIBLE, V2M_COMPATIBLE } from './plugin.js';
-import { GICR_SIZE, GICR_TYPER } from './spec/index.js';
+import { Gicv3 } from './model/gicv3.js';
+import { redistributorSize } from './model/redistributor.js';
+import { Its } from './model/its.js';
+import { gicv2m, GICV3_COMPATIBLE, gicv3, its, ITS_COMPATIBLE, V2M_COMPATIBLE } from './plugin.js';
+import { GICD_SIZE, GICD_TYPER, GICR_TYPER, V2M_MSI_TYPER } from './spec/index.js';
 
-/** Captures of a GICv3: how many redistributors there are, and whether they are GICv4's larger ones, is seen by where registers were read. */
-export const gicv3Capture: CaptureContribution = {
-  compatible: [GICV3_COMPATIBLE],
-  plugin: () => gicv3(null),
-  node: exactGic,
-  tables: (model) => lpiTables(model as Gicv3),
-};
+/** QEMU's virt machine, where neither firmware nor the registers say. */
+const DISTRIBUTOR = 0x0800_0000;
+const REDISTRIBUTORS = 0x080a_0000;
+const MOST_CPUS = 512;
 
-/** Captures of an ITS whose private tables have QEMU 7.2's formats. */
-export const itsCapture: CaptureContribution = {
-  compatible: [ITS_COMPATIBLE],
-  plugin: () => its(null),
-  tables: (model, memory) => itsTables(model as Its, memory),
-  remedies: {
-    ITS_DISABLED: 'set GITS_CTLR.Enabled',
-    UNMAPPED_DEVICE: 'nothing, if it is forged; else MAPD the DeviceID, and see that the msi-map leads to it',
-    DEVICE_OUT_OF_RANGE: 'see that the msi-map yields a DeviceID within the device table',
-    UNMAPPED_EVENT: 'MAPTI the event before the message is programmed',
-    EVENT_OUT_OF_RANGE: 'send an EventID below 2^(Size + 1) of the MAPD, or map the device with more events',
-    UNMAPPED_COLLECTION: 'MAPC the collection to a redistributor',
-    LPI_OUT_OF_RANGE: 'use INTIDs below 2^(PROPBASER.IDbits + 1)',
-    LPI_DISABLED: 'set Enable in the configuration byte, then INV; the LPI is pending meanwhile',
-    LPIS_OFF: 'set GICR_CTLR.EnableLPIs of the target redistributor',
-    NO_REDISTRIBUTOR: 'MAPC the collection to a redistributor that is there',
-    GROUP_DISABLED: 'set GICD_CTLR.EnableGrp1',
-    NOT_A_DOORBELL: 'program the message with the address that translates to the doorbell',
-  },
-};
-
-/** Captures of a GICv2m frame. */
-export const v2mCapture: CaptureContribution = {
-  compatible: [V2M_COMPATIBLE],
-  plugin: () => gicv2m(null),
-};
-
-function exactGic(node: PlatformNode, registers: unknown): PlatformNode {
-  const first = node.reg?.[1]?.base;
-  if (first === undefined) return node;
-  const at = (index: number, size: number) => capturedBlock(registers, first + index * size);
-  const size = at(1, GICR_SIZE) || !at(1, 2 * GICR_SIZE) ? GICR_SIZE : 2 * GICR_SIZE;
-  let cpus = 0;
-  while (cpus < 512 && at(cpus, size)) cpus++;
-  // A single redistributor tells by its TYPER: VLPIS.
-  const typer = at(0, size)?.words.get(GICR_TYPER.$.at) ?? 0;
-  const virtualLpis = size > GICR_SIZE || (cpus === 1 && (typer & 2) !== 0);
-  const count = cpus || Number(node.options?.['cpus'] ?? 1);
+/** A GIC node made exact: as many redistributors, and as many SPIs, as the capture has registers of. */
+function gicNode(node: PlatformNode, registers: unknown): PlatformNode {
+  const distributor = node.reg?.[0]?.base ?? DISTRIBUTOR;
+  const first = node.reg?.[1]?.base ?? REDISTRIBUTORS;
+  const typer = capturedBlock(registers, first)?.words.get(GICR_TYPER.$.at) ?? 0;
+  const virtualLpis = (typer & GICR_TYPER.VLPIS.mask) !== 0;
+  const size = redistributorSize(virtualLpis);
+  let cpus = 1;
+  while (cpus < MOST_CPUS && capturedBlock(registers, first + cpus * size)) cpus++;
+  const lines = capturedBlock(registers, distributor)?.words.get(GICD_TYPER.$.at);
+  const spis = lines === undefined ? 224 : Math.max(32, 32 * getAt(Uint32Array.of(lines), 0, GICD_TYPER.ITLinesNumber));
   return {
     ...node,
-    reg: [node.reg![0]!, { base: first, size: GICR_SIZE * (virtualLpis ? 2 : 1) * count }],
-    options: { cpus: count, ...(virtualLpis && { virtualLpis }) },
+    reg: [
+      { base: distributor, size: GICD_SIZE },
+      { base: first, size: size * cpus },
+    ],
+    options: { ...node.options, cpus, spis: Math.min(spis, 960), virtualLpis },
   };
 }
+
+function v2mNode(node: PlatformNode, registers: unknown): PlatformNode {
+  const base = node.reg?.[0]?.base;
+  const typer = base === undefined ? undefined : capturedBlock(registers, base)?.words.get(V2M_MSI_TYPER.$.at);
+  if (typer === undefined) return node;
+  const words = Uint32Array.of(typer);
+  const own = { baseSpi: getAt(words, 0, V2M_MSI_TYPER.BASE), spis: getAt(words, 0, V2M_MSI_TYPER.COUNT) };
+  return { ...node, options: { ...node.options, ...own } };
+}
+
+/** How captures of machines with a GICv3, an ITS or a v2m frame are asked. */
+export const captures: readonly CaptureContribution[] = [
+  {
+    compatible: [GICV3_COMPATIBLE],
+    plugin: () => gicv3(null),
+    node: gicNode,
+    tables: (model) => (model instanceof Gicv3 ? model.extents() : []),
+    remedies: {
+      LPI_DISABLED: 'set Enable in the configuration byte of the LPI and send INV: it is pending',
+      GROUP_DISABLED: 'set GICD_CTLR.EnableGrp1: the interrupt is pending',
+      LPIS_OFF: 'set GICR_CTLR.EnableLPIs of the redistributor',
+      LPI_OUT_OF_RANGE: 'let GICR_PROPBASER.IDbits reach the INTID',
+    },
+  },
+  {
+    compatible: [ITS_COMPATIBLE],
+    plugin: () => its(null),
+    tables: (model) => (model instanceof Its ? model.extents() : []),
+    remedies: {
+      ITS_DISABLED: 'set GITS_CTLR.Enabled',
+      DEVICE_OUT_OF_RANGE: 'let the device table (GITS_BASERn) hold the DeviceID',
+      UNMAPPED_DEVICE: 'send MAPD for the DeviceID',
+      EVENT_OUT_OF_RANGE: 'send MAPD with more EventID bits, or program the device with an EventID below 2^(Size + 1)',
+      UNMAPPED_EVENT: 'send MAPTI for the event',
+      UNMAPPED_COLLECTION: 'send MAPC for the collection',
+    },
+  },
+  {
+    compatible: [V2M_COMPATIBLE],
+    plugin: () => gicv2m(null),
+    node: v2mNode,
+    remedies: {
+      SPI_OUT_OF_RANGE: 'program the device with an INTID of the frame (MSI_TYPER)',
+      SPI_DISABLED: 'enable the SPI in the distributor: it is pending',
+    },
+  },
+];

@@ -6,3 +6,4 @@ export { GIC, type GicSoftware } from './driver/gic.js';
 export { ItsDriver, type ItsTargetOf } from './driver/its.js';
 export { V2mDriver, type V2mTarget } from './driver/v2m.js';
 export * from './capture.js';
+export { captures } from './capture.js';

@@ -6,8 +6,9 @@ import {
   type HardwareHost,
   type Model,
   type Restorable,
+  type TableExtent,
 } from '@doorbell/platform';
-import { SPURIOUS } from '../spec/index.js';
+import { FIRST_LPI, SPURIOUS } from '../spec/index.js';
 import { Distributor } from './distributor.js';
 import { IDLE } from './interrupt-bank.js';
 import { type Lpis } from './lpis.js';
@@ -179,6 +180,18 @@ export class Gicv3 implements Model, CpuInterface, Restorable {
     }
     this.signalled = this.redistributors.map((r) => new Set(this.ready(r)));
     return { problems };
+  }
+
+  /** LPI configuration and pending tables of the redistributors that have LPIs on. */
+  *extents(): Generator<TableExtent> {
+    const seen = new Set<number>();
+    for (const { lpis, cpu } of this.redistributors) {
+      if (!lpis.enabled || lpis.limit === 0) continue;
+      const { propBase, pendBase, limit } = lpis;
+      if (!seen.has(propBase)) yield { what: 'LPI configuration table', at: propBase, size: limit - FIRST_LPI };
+      seen.add(propBase);
+      yield { what: `LPI pending table of CPU ${cpu}`, at: pendBase, size: limit / 8 };
+    }
   }
 
   private withdraw(intid: number): void {

@@ -1,5 +1,5 @@
 import { getAddress, getAt, getWide } from '@doorbell/bits';
-import type { PhysicalMemory } from '@doorbell/platform';
+import type { PhysicalMemory, TableExtent } from '@doorbell/platform';
 import { BASER_PAGE, CTE, DTE, GITS_BASER, GITS_TYPER, ITE, ITE_SIZE, L1E } from '../spec/index.js';
 
 /** Why an id has no entry: command error reasons (fact sheet: TRM numbers), also used as results of look-ups. */
@@ -24,6 +24,7 @@ export class IdTable {
   private indirect = false;
   private base = 0;
   private pageBytes = 0x1000;
+  private bytes = 0;
   private perPage = 1;
   /** log2 of `perPage`; -1 where it is no power of two. */
   private perPageBits = 0;
@@ -47,11 +48,25 @@ export class IdTable {
     const pa = getAddress(words, at, f.PA);
     // 64 KiB pages: PA[51:48] stand in bits 15:12
     this.base = this.pageBytes === 0x10000 ? pa - (pa % 0x10000) + ((pa % 0x10000) / 0x1000) * 2 ** 48 : pa;
-    const bytes = (getAt(words, at, f.Size) + 1) * this.pageBytes;
+    const bytes = (this.bytes = (getAt(words, at, f.Size) + 1) * this.pageBytes);
     this.perPage = Math.floor(this.pageBytes / this.entrySize);
     this.perPageBits = Number.isInteger(Math.log2(this.perPage)) ? Math.log2(this.perPage) : -1;
     const places = this.indirect ? (bytes / 8) * this.perPage : Math.floor(bytes / this.entrySize);
     this.entries = this.valid ? Math.min(places, 2 ** idBits) : 0;
+  }
+
+  /** The table's pages, and the level-2 pages that there are. */
+  *extents(what: string): Generator<TableExtent> {
+    const { memory, base, pageBytes } = this;
+    if (this.entries === 0 || !memory.contains(base, this.bytes)) return;
+    yield { what: this.indirect ? `level-1 ${what}` : what, at: base, size: this.bytes };
+    if (!this.indirect) return;
+    for (let at = base; at < base + this.bytes; at += 8) {
+      if (memory.read32(at + 4) >>> 31 === 0) continue;
+      const page = (memory.read32(at + 4) & 0xfffff) * 2 ** 32 + (memory.read32(at) & ~0xfff);
+      const level2 = page - (page % pageBytes);
+      if (memory.contains(level2, pageBytes)) yield { what: `level-2 ${what}`, at: level2, size: pageBytes };
+    }
   }
 
   /** Address of the id's entry; -1: beyond the table; -2: its level-1 entry is invalid or cannot be read. */
@@ -146,6 +161,20 @@ export class ItsTables {
     if (at < 0 || !this.load(at, this.cte, 2) || getAt(this.cte, 0, CTE.V) === 0) return REASON.COLLECTION_UNMAPPED;
     this.cpu = getAt(this.cte, 0, CTE.RDbase);
     return REASON.OK;
+  }
+
+  /** Device table, collection table, and the ITT of every device that is mapped. */
+  *extents(): Generator<TableExtent> {
+    const { memory, devices, collections } = this;
+    yield* collections.extents('collection table');
+    yield* devices.extents('device table');
+    for (let id = 0; id < devices.entries; id++) {
+      const at = devices.locate(id);
+      if (at < 0 || !this.load(at, this.dte, 2) || getAt(this.dte, 0, DTE.V) === 0) continue;
+      const size = 2 ** (getAt(this.dte, 0, DTE.Size) + 1) * ITE_SIZE;
+      const itt = getWide(this.dte, 0, DTE.ITT) * 256;
+      if (memory.contains(itt, size)) yield { what: `ITT of DeviceID ${id}`, at: itt, size };
+    }
   }
 
   /** Writes an entry; false where there is no memory. */

@@ -8,6 +8,7 @@ import {
   type Model,
   type Refusal,
   type Restorable,
+  type TableExtent,
 } from '@doorbell/platform';
 import {
   BASER_TYPE,
@@ -192,6 +193,11 @@ export class Its implements Model, ItsTarget, Restorable {
       problems.push(`${this.name}: ITT entries of ${entry} bytes are in a private format that is not known here`);
     this.refresh();
     return { problems };
+  }
+
+  /** All memory that answers depend on, apart from the redistributors'. */
+  extents(): Generator<TableExtent> {
+    return this.tables.extents();
   }
 
   /** A write to GITS_TRANSLATER: steps of the fact sheet's §4. */

@@ -1,4 +1,11 @@
-import { RegisterFile, type HardwareHost, type Model } from '@doorbell/platform';
+import {
+  capturedBlock,
+  RegisterFile,
+  type CaptureRestored,
+  type HardwareHost,
+  type Model,
+  type Restorable,
+} from '@doorbell/platform';
 import { V2M_MSI_IIDR, V2M_MSI_SETSPI, V2M_MSI_TYPER, V2M_SIZE } from '../spec/index.js';
 
 export interface V2mOptions {
@@ -14,8 +21,13 @@ export interface SpiLines {
 }
 
 /** A GICv2m frame: a write of an SPI's INTID makes it pending. Nothing tells who wrote. */
-export class V2mFrame implements Model {
+export class V2mFrame implements Model, Restorable {
   readonly regions: readonly RegisterFile[];
+
+  /** A frame has no state: its SPIs are the distributor's. */
+  restoreCapture(registers: unknown): CaptureRestored {
+    return { problems: [...(capturedBlock(registers, this.regions[0]!.base)?.problems ?? [])] };
+  }
 
   constructor(name: string, base: number, host: HardwareHost, lines: SpiLines, options: V2mOptions = {}) {
     const first = options.baseSpi ?? 80;

@@ -17,6 +17,7 @@ import {
   type Outcome,
   type Request,
   type Restorable,
+  type TableExtent,
   type TranslationUnit,
 } from '@doorbell/platform';
 import {
@@ -33,6 +34,7 @@ import {
   EVENT_SIZE,
   EVENTQ_BASE,
   EVENTQ_IRQ_CFG0,
+  EVENTQ_PROD,
   EVENTQ_IRQ_CFG1,
   GBPA,
   GERROR,
@@ -55,6 +57,7 @@ import { CommandQueue, type CommandTarget } from './command-queue.js';
 import { Configuration, type StreamTable } from './configuration.js';
 import { KIND, NOBODY, type Context } from './context.js';
 import { EventQueue, PUSHED, queueGeometry } from './event-queue.js';
+import { smmuExtents } from './extents.js';
 import { featuresOf, idRegisters, type Features, type SmmuOptions } from './features.js';
 import { SmmuRegisters } from './registers.js';
 import { META, PRIVILEGED_SHIFT, Tlb } from './tlb.js';
@@ -162,6 +165,16 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
       if (!block.words.has($.at)) problems.push(`${this.name}: ${$.name} is missing`);
     this.refresh();
     return { problems };
+  }
+
+  /** All memory that answers depend on. */
+  tables(): Generator<TableExtent> {
+    const { base, bits } = this.events;
+    return smmuExtents(this.host.memoryModel, this.table, this.features, {
+      base,
+      bits,
+      prod: this.registers.get(EVENTQ_PROD.$.at),
+    });
   }
 
   /** A TLB hit takes no call, no allocation and no hook. */
