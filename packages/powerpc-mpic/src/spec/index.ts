@@ -1,2 +1,3 @@
 export * from './registers.js';
 export * from './msi.js';
+export * from './numbers.js';
