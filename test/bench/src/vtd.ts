@@ -13,9 +13,11 @@ const RW = READ | WRITE;
 const host: Plugin = {
   name: 'bench-host',
   apiVersion: 1,
-  apply: ({ hooks, addNode }) => {
-    hooks.block.tap('bench-host', (node) => (node.compatible === 'bench' ? { compatible: ['bench'] } : undefined));
-    addNode({
+  apply: (platform) => {
+    platform.hooks.block.tap('bench-host', (node) =>
+      node.compatible === 'bench' ? { compatible: ['bench'] } : undefined,
+    );
+    platform.addNode({
       name: 'pci0',
       compatible: 'bench',
       iommuMap: [{ inputBase: 0, count: 65536, outputBase: 0, to: 'dmar0' }],
