@@ -1,4 +1,4 @@
-// A platform in a few lines: RAM, a toy IOMMU with one table of 4 KiB pages in memory, and a DMA through it.
+// An IOMMU plugin: a model with one table of 4 KiB pages in memory, put into a platform, and a DMA through it.
 import { Platform, READ, Verdict, WRITE, definePlugin, hex, join64 } from '@doorbell/platform';
 import type { Outcome, Request } from '@doorbell/platform';
 
