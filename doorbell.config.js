@@ -1,10 +1,11 @@
 // The plugins and boards that come with Doorbell. A doorbell.config.js of your own, in your project, takes the place of this one.
 import { apic, apicCapture } from '@doorbell/x86-apic';
-import { gicv2m, gicv3, gicv3Capture, its, itsCapture, v2mCapture } from '@doorbell/arm-gic';
-import { smmuv3, smmuv3Capture } from '@doorbell/arm-smmuv3';
+import { captures as gicCaptures, gicv2m, gicv3, its } from '@doorbell/arm-gic';
+import { capture as smmuv3Capture, smmuv3 } from '@doorbell/arm-smmuv3';
 import { vtd, vtdCapture } from '@doorbell/x86-vtd';
 
 const withOptions = (node, options) => ({ ...node, options: { ...node.options, ...options } });
+const gicCapture = (kind) => gicCaptures.find((c) => c.compatible.includes(kind));
 const JUDGES = ['QEMU', 'Linux capture'];
 
 export default {
@@ -45,7 +46,7 @@ export default {
       compatible: ['arm,gic-v3'],
       judgedBy: JUDGES,
       plugin: () => gicv3(null),
-      capture: gicv3Capture,
+      capture: gicCapture('arm,gic-v3'),
     },
     {
       name: 'gicv3-its',
@@ -54,7 +55,7 @@ export default {
       compatible: ['arm,gic-v3-its'],
       judgedBy: JUDGES,
       plugin: () => its(null),
-      capture: itsCapture,
+      capture: gicCapture('arm,gic-v3-its'),
       tour: {
         unverified: {
           node: ({ name, reg }) => ({
@@ -73,7 +74,7 @@ export default {
       compatible: ['arm,gic-v2m-frame'],
       judgedBy: ['fact sheet'],
       plugin: () => gicv2m(null),
-      capture: v2mCapture,
+      capture: gicCapture('arm,gic-v2m-frame'),
     },
     {
       name: 'smmuv3',

@@ -4,5 +4,4 @@ export type { Wires } from './model/smmu.js';
 export { Smmu } from './model/smmu.js';
 export { SmmuDriver, type SmmuDriverOptions, type StreamRegion } from './driver/unit.js';
 export { Stage1Table } from './driver/table.js';
-export * from './capture.js';
 export { capture } from './capture.js';

@@ -15,6 +15,7 @@ import type { Capture } from './capture/open.js';
 import { blocksIn } from './capture/registers.js';
 
 import { refuse } from './errors.js';
+import type { LostIds } from './explain/inspector.js';
 
 /** A platform of models only, in the state of a captured machine. */
 export interface Restored {
@@ -26,7 +27,7 @@ export interface Restored {
   /** Units that the machine has and nobody models, by name. */
   readonly unmodelled: ReadonlyMap<string, PlatformNode>;
   /** Where the ids of unmodelled units go, by segment. */
-  readonly lost: ReadonlyMap<number, readonly IdMapEntry[]>;
+  readonly lost: ReadonlyMap<number, LostIds>;
   /** By node: what its model could not take over. */
   readonly unitProblems: ReadonlyMap<string, readonly string[]>;
 }
@@ -62,17 +63,21 @@ export async function buildRestored(
   );
   const blocks = nodes.filter((n) => taken(n) && !SPARE.has(n.compatible));
   const present = new Set(blocks.map((b) => b.name));
-  const lost = new Map<number, IdMapEntry[]>();
+  const lost = new Map<number, LostIds>();
   const there = (map: readonly IdMapEntry[]) => map.filter((e) => present.has(e.to));
   const hosts = nodes
     .filter((n) => !taken(n) && isHost(n))
     .map((n): PlatformNode => {
       const segment = n.segment ?? 0;
-      const iommuMap = n.iommuMap ?? [];
-      const gone = [...iommuMap, ...(n.msiMap ?? [])].filter((e) => !present.has(e.to));
-      lost.set(segment, [...(lost.get(segment) ?? []), ...gone]);
+      const { iommuMap = [], msiMap = [] } = n;
+      const gone = (map: readonly IdMapEntry[]) => map.filter((e) => !present.has(e.to));
+      const before = lost.get(segment);
+      lost.set(segment, {
+        units: [...(before?.units ?? []), ...gone(iommuMap)],
+        controllers: [...(before?.controllers ?? []), ...gone(msiMap)],
+      });
       const { name } = n;
-      return { name, compatible: HOST, segment, iommuMap: there(iommuMap), msiMap: there(n.msiMap ?? []) };
+      return { name, compatible: HOST, segment, iommuMap: there(iommuMap), msiMap: there(msiMap) };
     });
 
   const platform = new Platform({ name: 'capture', ...(memory.length > 0 && { memory }) });

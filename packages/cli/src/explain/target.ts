@@ -68,12 +68,8 @@ function live(
   );
   const ioapics = told.length > 0 ? told : modelled.map((id) => ridToBdf(0, id));
   const present = new Set(platform.allNodes.map((n) => n.name));
-  const lost = new Map<number, IdMapEntry[]>();
-  for (const h of hosts)
-    lost.set(
-      h.segment ?? 0,
-      [...(h.iommuMap ?? []), ...(h.msiMap ?? [])].filter((e) => !present.has(e.to)),
-    );
+  const gone = (map: readonly IdMapEntry[] = []) => map.filter((e) => !present.has(e.to));
+  const lost = new Map(hosts.map((h) => [h.segment ?? 0, { units: gone(h.iommuMap), controllers: gone(h.msiMap) }]));
   const table = { aliases, buses: {}, functions: functions.map((f) => f.name), ioapics };
   const inspector = new Inspector(platform, { requesters: new Requesters(table), lost, remedies: known });
   return { problems, explain: (question) => inspector.explain(question) };

@@ -26,12 +26,19 @@ import { BUS, decidingStep, showStep, type Answer, type Verdicts } from './answe
 import { Journal } from './journal.js';
 import type { Access, Question } from './question.js';
 
+/** Ids that lead to nodes which nobody models. */
+export interface LostIds {
+  readonly units: readonly IdMapEntry[];
+  readonly controllers: readonly IdMapEntry[];
+}
+
 /** What an inspector knows beside the platform; all of it may be missing. */
 export interface Knowledge {
   readonly requesters?: Requesters;
   readonly nodes?: readonly PlatformNode[];
-  /** Ids whose unit nobody models, by segment, and those units. */
-  readonly lost?: ReadonlyMap<number, readonly IdMapEntry[]>;
+  /** Ids whose unit, or whose interrupt controller, nobody models, by segment. */
+  readonly lost?: ReadonlyMap<number, LostIds>;
+  /** Those units and controllers, by name. */
   readonly unmodelled?: ReadonlyMap<string, PlatformNode>;
   /** By unit: what its model could not take over. `NOT_MODELLED` at a sentence's start keeps its DMA questions from being answered. */
   readonly unitProblems?: ReadonlyMap<string, readonly string[]>;
@@ -92,7 +99,7 @@ export class Inspector {
         'give a function (00:04.0), "ioapic", or an id as a hex string (0x20)',
         { requester: question.requester },
       );
-    const where = this.placeOf(requester);
+    const where = this.placeOf(requester, question.kind === 'msi');
     const { heard, journal, platform } = this;
     heard.delivered.length = heard.refused.length = 0;
     journal.begin();
@@ -101,7 +108,8 @@ export class Inspector {
         this.tellRoute(question, requester, where);
         return question.kind === 'dma' ? this.askDma(question, where) : this.askMsi(question, where);
       });
-      return this.finish(result, steps);
+      const failed = result.verdict === 'fault' || result.verdict === 'blocked';
+      return this.finish(result, failed ? withoutConfusion(steps, where.unit?.name) : steps);
     } finally {
       journal.undo();
       for (const { model, state } of this.models) model.restore!(state);
@@ -110,9 +118,10 @@ export class Inspector {
   }
 
   /** Who translates for a requester, and under which ids. */
-  private placeOf(r: Requester): Place {
+  private placeOf(r: Requester, message: boolean): Place {
     const fabric = this.platform.fabric(r.segment);
-    const gone = mapId(this.known.lost?.get(r.segment) ?? [], r.id);
+    const lost = this.known.lost?.get(r.segment);
+    const gone = mapId(lost?.units ?? [], r.id) ?? (message ? mapId(lost?.controllers ?? [], r.id) : null);
     if (gone !== null) throw this.noBackend(gone.to);
     if (r.raw) {
       // An id as the unit sees it: a StreamID may be another number than the requester id that it comes from.
@@ -177,12 +186,13 @@ export class Inspector {
     this.prepare(q.address, WRITE, q.data, where);
     const { out, platform, heard } = this;
     const verdict = this.translate(where);
-    let landed = false;
-    if (verdict === Verdict.interrupt) landed = where.unit!.interrupt?.(this.request, out) ?? false;
-    else {
+    if (verdict === Verdict.interrupt) {
+      // A refusal may make the unit send its own fault event: what is delivered then is not this message.
+      if (!(where.unit!.interrupt?.(this.request, out) ?? false)) return { verdict: 'blocked', ...this.fault() };
+    } else {
       this.mustBeModelled(where);
       if (verdict === Verdict.fault) return { verdict: 'blocked', ...this.fault() };
-      landed = platform.bus.deviceWrite(out.pa, 4, q.data, where.deviceId);
+      const landed = platform.bus.deviceWrite(out.pa, 4, q.data, where.deviceId);
       this.tellArrival(q.data, where.deviceId, landed);
     }
     platform.settle();
@@ -193,10 +203,8 @@ export class Inspector {
       const { code, name, recorded } = refused;
       return { verdict: 'blocked', fault: { code: code === null || code < 0 ? null : hex(code), name }, recorded };
     }
-    if (verdict === Verdict.interrupt) {
-      if (!landed) return { verdict: 'blocked', ...this.fault() };
+    if (verdict === Verdict.interrupt)
       return { verdict: 'blocked', fault: { code: null, name: 'NO_INTERRUPT_CONTROLLER' }, recorded: false };
-    }
     const fault = { code: null, name: 'NOT_A_DOORBELL' };
     return { verdict: 'blocked', fault, recorded: false, pa: hex(out.pa) };
   }
@@ -256,7 +264,7 @@ export class Inspector {
     );
   }
 
-  private finish(result: Verdicts, steps: Step[]): Answer {
+  private finish(result: Verdicts, steps: readonly Step[]): Answer {
     const { memoryModel } = this.platform;
     const lost = steps.find((s) => s.at !== null && s.by !== BUS && this.known.lacks?.(s.at));
     if (lost)
@@ -277,7 +285,7 @@ export class Inspector {
       steps: steps.map(showStep),
       deciding,
       reason: reasonOf(result, steps, deciding),
-      remedy: fault === null ? null : (this.known.remedies?.[fault] ?? null),
+      remedy: fault === null ? null : (this.known.remedies?.[fault] ?? REMEDIES[fault] ?? null),
       ...(missing.length > 0 && { missing }),
     };
   }
@@ -326,6 +334,11 @@ interface Place {
 const ACCESS: Readonly<Record<Access, number>> = { read: READ, write: WRITE, execute: READ | EXEC };
 const VERBS: Readonly<Record<Access, string>> = { read: 'reads', write: 'writes', execute: 'fetches' };
 
+/** Of refusals that no back-end makes. */
+const REMEDIES: Readonly<Record<string, string>> = {
+  NOT_A_DOORBELL: 'program the function with the address that leads to its doorbell',
+};
+
 const letters = (p: number): string => (p & READ ? 'r' : '') + (p & WRITE ? 'w' : '') + (p & EXEC ? 'x' : '');
 
 /** Addresses become hex strings; what only models care for stays. */
@@ -335,19 +348,36 @@ const shown = (d: Delivery): Record<string, unknown> =>
 /** One sentence: the verdict and the word that made it. */
 function reasonOf(result: Verdicts, steps: readonly Step[], deciding: number | null): string {
   const step = steps[deciding ?? -1];
-  const by = step ? `${step.what} at ${hex(step.at!)}: ${step.why}` : steps.filter((s) => s.why !== '').at(-1)?.why;
+  // A structure may be looked at again (checks of the sender): its last word counts.
+  const again = step && steps.slice(deciding!).findLast((s) => s.what === step.what && s.why !== '');
+  const said = step ? `${step.what} at ${hex(step.at!)}: ${again?.why ?? step.why}` : lastWord(steps);
   switch (result.verdict) {
     case 'translated':
-      return `goes to ${result.pa}: ${by ?? ''}`;
+      return `it goes to ${result.pa} by ${said}`;
     case 'bypass':
-      return `passes unchanged to ${result.pa}: ${steps.at(-1)?.why ?? ''}`;
+      return `it passes unchanged to ${result.pa}: ${lastWord(steps)}`;
     case 'interrupt':
       return 'a DWORD write into 0xFEEx_xxxx is an interrupt request, not a DMA';
     case 'delivered':
-      return `reaches ${String(result.interrupt['controller'])}: ${by ?? ''}`;
+      return `it reaches ${String(result.interrupt['controller'])} by ${said}`;
     default:
       return result.fault.name === 'NOT_A_DOORBELL'
-        ? `arrives at ${'pa' in result ? result.pa : 'memory'}, which is no doorbell`
-        : `${result.fault.name}: ${by ?? 'the unit refuses it'}`;
+        ? `it arrives at ${'pa' in result ? result.pa : 'memory'}, which is no doorbell`
+        : `${result.fault.name}: ${said}`;
   }
+}
+
+/** Without a word in memory that decided: what the last step before the record of the outcome says. */
+const lastWord = (steps: readonly Step[]): string =>
+  steps.findLast((s) => s.why !== '' && s.what !== 'fault' && s.by !== BUS)?.why ?? 'nothing says why';
+
+/** A recorded fault may make the unit send its own event: those steps must not look like the message asked about. */
+function withoutConfusion(steps: readonly Step[], unit: string | undefined): Step[] {
+  const last = steps.findLastIndex((s) => s.by === unit);
+  const first = steps.findIndex((s) => s.by === unit);
+  return steps.map((s, i) =>
+    i > first && i < last && s.by !== unit
+      ? { ...s, why: `the event that ${unit} sends about the fault: ${s.why}` }
+      : s,
+  );
 }
