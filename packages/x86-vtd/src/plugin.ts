@@ -36,7 +36,7 @@ export function vtd(...units: readonly VtdNode[]): Plugin {
     'x86-vtd',
     {
       compatible: [VTD_COMPATIBLE],
-      check: (node) => checkOptions(node.name, node.options ?? {}, DRIVER_OPTIONS, VTD_MUTANTS),
+      check: (node) => checkOptions(node.name, node.options ?? {}, node.reg?.[0]?.size, DRIVER_OPTIONS, VTD_MUTANTS),
       model: {
         wants: [MESSAGES],
         create: (ctx) =>
@@ -76,7 +76,10 @@ export const capture = {
     const { words } = readDump(registers, null);
     const offered = words.has(CAP.$.at) && words.has(ECAP.$.at) ? optionsOf(words) : {};
     const { hostAddressWidth } = known;
+    const { faultOffset = 0, faultRecords = 0, iotlbOffset = 0 } = offered;
+    const end = Math.max(faultOffset + 16 * faultRecords, iotlbOffset + 16);
     return node({
+      size: Math.max(0x1000, Math.ceil(end / 0x1000) * 0x1000),
       name: known.name ?? 'dmar0',
       base: baseOf(registers) ?? 0xfed9_0000,
       ...offered,

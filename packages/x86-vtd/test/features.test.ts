@@ -331,6 +331,29 @@ describe('two units', () => {
   });
 });
 
+describe('a unit without a queue', () => {
+  it.each([
+    [{ queuedInvalidation: false, interruptRemapping: false }],
+    [{ queuedInvalidation: false, interruptRemapping: false, cachingMode: true }],
+  ])('%j is told through CCMD and IOTLB', (options) => {
+    const m = attached(options);
+    m.domain.map(0x1000, 0x5000, 0x2000, READ);
+    expect([answer(m, 0x1000), answer(m, 0x2000)]).toEqual([
+      { pa: 0x5000, size: 4096 },
+      { pa: 0x6000, size: 4096 },
+    ]);
+    m.domain.unmap(0x1000, 0x1000);
+    expect([answer(m, 0x1000), answer(m, 0x2000)]).toEqual(['READ_WITHOUT_PERMISSION', { pa: 0x6000, size: 4096 }]);
+    const other = m.iommu.createDomain({ type: 'unmanaged', devices: [nic] });
+    other.map(0x1000, 0x9000, 0x1000, READ);
+    m.iommu.move(nic, other);
+    expect(answer(m, 0x1000)).toEqual({ pa: 0x9000, size: 4096 });
+    m.iommu.detach(nic);
+    expect(answer(m, 0x1000)).toBe('CONTEXT_NOT_PRESENT');
+    expect(m.platform.diagnostics.entries()).toEqual([]);
+  });
+});
+
 describe('mistakes put in on purpose', () => {
   /** What each of them breaks; true: as it should be. */
   const checks: Record<(typeof VTD_MUTANTS)[number], (m: ReturnType<typeof attached>) => boolean> = {
@@ -377,6 +400,9 @@ describe('options', () => {
     [{ colour: 'red' }, 'no such option'],
     [{ mutant: 'x' }, 'mutant'],
     [{ sagaw: 0 }, 'sagaw'],
+    [{ faultOffset: 0xff0, faultRecords: 2 }, 'beyond'],
+    [{ faultOffset: 0xe0, faultRecords: 2 }, 'on top of each other'],
+    [{ iotlbOffset: 0x101 }, 'multiple of 16'],
   ])('%j is refused', (options, why) => {
     expect(() => machine(options as VtdNode)).toThrow(why);
   });

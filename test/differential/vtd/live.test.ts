@@ -137,9 +137,9 @@ describe.skipIf(!qemu.available).each(KINDS)('x86 drivers on QEMU, %s', (_name, 
     };
     expect(arrives()).toBe(true);
     // A descriptor of an unknown type in front of the next batch.
-    const queue = driver()['queue'];
-    queue['start'](0xf);
-    queue['push']();
+    const queue = driver()['invalidation'] as unknown as { start(type: number): void; push(): void };
+    queue.start(0xf);
+    queue.push();
     expect(() => domain.unmap(0x1000, 0x1000)).toThrow(HardwareError);
     expect(arrives()).toBe(true);
     domain.unmap(0x1000, 0x1000);

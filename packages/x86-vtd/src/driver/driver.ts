@@ -17,7 +17,8 @@ import { VtdDma } from './dma.js';
 import { FaultReader } from './faults.js';
 import { VtdInterrupts } from './interrupts.js';
 import type { DriverOptions } from './options.js';
-import { InvalidationQueue } from './queue.js';
+import { InvalidationQueue, type Invalidation } from './queue.js';
+import { RegisterInvalidation } from './register-invalidation.js';
 
 /**
  * The software of one unit: brings it up with every stream blocked and interrupt remapping on, and registers its two halves with the
@@ -30,7 +31,7 @@ export class VtdDriver implements Driver {
   readonly interrupts: VtdInterrupts | null;
   readonly faults: FaultReader;
   private readonly control: GlobalControl;
-  private readonly queue: InvalidationQueue;
+  private readonly invalidation: Invalidation;
   /** The unit's own fault interrupt. */
   private event: MsiBlock | null = null;
 
@@ -41,21 +42,16 @@ export class VtdDriver implements Driver {
     options: DriverOptions = {},
   ) {
     const unit = (this.unit = readCapabilities(registers));
-    if (!unit.queuedInvalidation) {
-      throw new DoorbellError(
-        'NOT_MODELLED',
-        `${name} has no queued invalidation (ECAP.QI = 0)`,
-        'use a unit that has it',
-        { unit: name },
-      );
-    }
     this.control = new GlobalControl(name, registers, host);
     this.faults = new FaultReader(name, registers, unit);
     this.turnOff();
-    this.queue = new InvalidationQueue(name, registers, host, unit.drain);
-    this.queue.program();
-    this.control.level('QIE', true);
-    this.dma = new VtdDma(name, host, unit, this.queue, this.faults, options);
+    if (unit.queuedInvalidation) {
+      const queue = new InvalidationQueue(name, registers, host, unit.drain);
+      queue.program();
+      this.control.level('QIE', true);
+      this.invalidation = queue;
+    } else this.invalidation = new RegisterInvalidation(name, registers, host, unit);
+    this.dma = new VtdDma(name, host, unit, this.invalidation, this.faults, options);
     this.setRoot();
     this.control.level('TE', true);
     const remap = unit.interruptRemapping && options.remapInterrupts !== false;
@@ -63,7 +59,7 @@ export class VtdDriver implements Driver {
       ? new VtdInterrupts(
           name,
           host,
-          this.queue,
+          this.invalidation,
           options.interruptEntries ?? 65536,
           unit.extendedInterruptMode && options.x2apic !== false,
           unit.cachingMode,
@@ -111,10 +107,10 @@ export class VtdDriver implements Driver {
     this.registers.write64(RTADDR.$.at, Math.floor(rootTable / 2 ** 32), rootTable >>> 0);
     this.control.shot('SRTP');
     if (this.unit.enhancedSetRoot) return;
-    this.queue.contextGlobal();
-    this.queue.sync();
-    this.queue.iotlbGlobal();
-    this.queue.sync();
+    this.invalidation.contextGlobal();
+    this.invalidation.sync();
+    this.invalidation.iotlbGlobal();
+    this.invalidation.sync();
   }
 
   private setInterruptTable({ table, entries, extended }: VtdInterrupts): void {
@@ -122,8 +118,8 @@ export class VtdDriver implements Driver {
     this.registers.write64(IRTA.$.at, Math.floor(table / 2 ** 32), low);
     this.control.shot('SIRTP');
     if (!this.unit.enhancedSetInterruptTable) {
-      this.queue.entriesGlobal();
-      this.queue.sync();
+      this.invalidation.entriesGlobal();
+      this.invalidation.sync();
     }
     this.control.level('IRE', true);
     this.control.level('CFI', false);

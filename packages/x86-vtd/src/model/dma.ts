@@ -13,17 +13,15 @@ import {
   type Request,
 } from '@doorbell/platform';
 import { SLPTE } from '@doorbell/x86-paging/spec';
-import { CONTEXT_ENTRY, FaultReason, ROOT_ENTRY, TranslationType } from '../spec/index.js';
+import { FaultReason, TranslationType } from '../spec/index.js';
 import { Cached, ContextCache } from './context-cache.js';
+import { aboveHaw, ContextFetcher } from './context-fetch.js';
 import type { FaultRecorder } from './faults.js';
 import { Iotlb } from './iotlb.js';
-import { TableReader } from './memory.js';
 import type { VtdConfig } from './options.js';
 
 const RW = READ | WRITE;
 const TWO32 = 0x1_0000_0000;
-/** Context entry hi: bits 7 and 31:24 of its low word, all of its high word. */
-const CONTEXT_RESERVED_2 = 0xff00_0080;
 const PRESENT = SLPTE.R.mask | SLPTE.W.mask;
 /** Bits of a table entry that are a page or reserved. */
 const TABLE_DOUBTS = SLPTE.PS.mask | SLPTE.SNP.mask;
@@ -45,14 +43,11 @@ export class DmaRemapper {
   readonly contexts: ContextCache;
 
   private readonly memory: PhysicalMemory;
-  private readonly reader: TableReader;
-  /** Reserved address bits above HAW in an entry's high word. */
-  private readonly aboveHaw: number;
-  /** The same for paging entries, where bits 63:52 are not address. */
+  private readonly fetcher: ContextFetcher;
+  /** Reserved address bits above HAW in a paging entry's high word, where bits 63:52 are not address. */
   private readonly pteAboveHaw: number;
   private readonly tmReserved: number;
   private readonly snoopReserved: number;
-  private readonly widths: number;
   private readonly cm: boolean;
   /** Rights that are checked: both, but for a mutant. */
   private readonly looksAt: number;
@@ -69,12 +64,10 @@ export class DmaRemapper {
   ) {
     this.memory = host.memoryModel;
     this.contexts = new ContextCache(config.inputBits);
-    this.reader = new TableReader(host.memoryModel);
-    this.aboveHaw = ~(2 ** (config.hostAddressWidth - 32) - 1) >>> 0;
-    this.pteAboveHaw = (this.aboveHaw & 0x000f_ffff) >>> 0;
+    this.fetcher = new ContextFetcher(name, host, config, this.contexts);
+    this.pteAboveHaw = (aboveHaw(config.hostAddressWidth) & 0x000f_ffff) >>> 0;
     this.tmReserved = config.deviceTlb ? 0 : SLPTE.TM.mask >>> 0;
     this.snoopReserved = config.snoopControl ? 0 : SLPTE.SNP.mask;
-    this.widths = config.sagaw;
     this.cm = config.cachingMode;
     this.looksAt = config.mutant === 'no-write-check' ? READ : RW;
     this.leafDoubts = (this.pteAboveHaw | SLPTE.TM.mask) >>> 0;
@@ -197,8 +190,8 @@ export class DmaRemapper {
     if (request.pasid >= 0) return this.fault(FaultReason.pasidInLegacyMode, request, 0, out);
     let state = this.contexts.state[sid]!;
     if (state === Cached.nothing) {
-      const reason = this.fetchContext(sid);
-      if (reason !== 0) return this.fault(reason, request, this.contextFpd, out);
+      const reason = this.fetcher.fetch(this.root, sid);
+      if (reason !== 0) return this.fault(reason, request, this.fetcher.fpd, out);
       state = this.contexts.state[sid]!;
     } else if (this.host.trace.on) this.step('context cache', null, [], `sid=${hex(sid)}`, 'hit: no table is read');
     // Not-present entries stay in the caches only with CM set.
@@ -215,70 +208,6 @@ export class DmaRemapper {
       return this.fault(FaultReason.addressBeyondMgaw, request, fpd, out);
     if (type === TranslationType.passThrough) return this.bypass(request.hi, request.lo, out);
     return this.secondStage(request, fpd, out);
-  }
-
-  /** FPD of the context entry that `fetchContext` refused. */
-  private contextFpd = 0;
-
-  /** Root and context entry of a source id into the cache. Returns a fault reason or 0. */
-  private fetchContext(sid: number): number {
-    const { reader } = this;
-    const w = reader.words;
-    const trace = this.host.trace.on;
-    this.contextFpd = 0;
-    const rootAt = this.root + (sid >>> 8) * 16;
-    if (!reader.read128(rootAt)) return this.why('root entry', rootAt, FaultReason.rootTableRead, 'no memory there');
-    const rootWords = trace ? Array.from(w) : [];
-    if ((w[0]! & ROOT_ENTRY.P.mask) === 0) {
-      if (this.cm) this.contexts.fillAbsent(sid, Cached.rootNotPresent);
-      if (trace) this.step('root entry', rootAt, rootWords, decode(ROOT_ENTRY, w), `bus ${hex(sid >>> 8)}: P = 0`);
-      return FaultReason.rootNotPresent;
-    }
-    if (w[0]! & 0xffe || w[1]! & this.aboveHaw || w[2]! || w[3]!) {
-      if (trace) this.step('root entry', rootAt, rootWords, decode(ROOT_ENTRY, w), 'reserved bits are set');
-      return FaultReason.rootReserved;
-    }
-    const at = w[1]! * TWO32 + ((w[0]! & 0xffff_f000) >>> 0) + (sid & 0xff) * 16;
-    if (trace)
-      this.step(
-        'root entry',
-        rootAt,
-        rootWords,
-        decode(ROOT_ENTRY, w),
-        `bus ${hex(sid >>> 8)}: context table of this bus`,
-      );
-    if (!reader.read128(at)) return this.why('context entry', at, FaultReason.contextTableRead, 'no memory there');
-    const reason = this.checkContext(sid, w);
-    if (trace) this.step('context entry', at, Array.from(w), decode(CONTEXT_ENTRY, w), CONTEXT_WHY[reason] ?? 'valid');
-    return reason;
-  }
-
-  /** Check order: P, reserved bits, translation type and width (§9.3). */
-  private checkContext(sid: number, w: Uint32Array): number {
-    const lo = w[0]!;
-    const fpd = (lo >>> 1) & 1;
-    this.contextFpd = fpd;
-    if ((lo & CONTEXT_ENTRY.P.mask) === 0) {
-      if (this.cm) this.contexts.fillAbsent(sid, fpd ? Cached.notPresentFpd : Cached.notPresent);
-      return FaultReason.contextNotPresent;
-    }
-    const type = (lo >>> 2) & 3;
-    const table = w[1]! * TWO32 + ((lo & 0xffff_f000) >>> 0);
-    const pass = type === TranslationType.passThrough;
-    if (lo & 0xff0 || (!pass && w[1]! & this.aboveHaw) || w[2]! & CONTEXT_RESERVED_2 || w[3]!)
-      return FaultReason.contextReserved;
-    if (
-      type === 3 ||
-      (pass && !this.config.passThrough) ||
-      (type === TranslationType.deviceTlb && !this.config.deviceTlb)
-    )
-      return FaultReason.contextInvalid;
-    const aw = w[2]! & 7;
-    if (((this.widths >>> aw) & 1) === 0 || (pass && this.widths >>> (aw + 1) !== 0)) return FaultReason.contextInvalid;
-    // A top table that cannot be read makes the context entry invalid (§7.1.3).
-    if (!pass && !this.memory.has(table)) return FaultReason.contextInvalid;
-    this.contexts.fill(sid, (w[2]! >>> 8) & 0xffff, type, aw + 2, fpd, table);
-    return 0;
   }
 
   /** The second-stage walk (§3.7). Permission before reserved bits at each level. */
@@ -425,11 +354,6 @@ export class DmaRemapper {
     return this.fault(reason, q, fpd, out);
   }
 
-  private why(what: string, at: number, reason: number, why: string): number {
-    if (this.host.trace.on) this.step(what, at, [], '', why);
-    return reason;
-  }
-
   private stepPte(at: number, low: number, high: number, level: number, why: string): void {
     this.step(`second-level PTE, level ${level}`, at, [low, high], decode(SLPTE, Uint32Array.of(low, high)), why);
   }
@@ -450,12 +374,6 @@ export class DmaRemapper {
     this.host.trace.step({ by: this.name, what, at, words, decoded, why });
   }
 }
-
-const CONTEXT_WHY: Readonly<Record<number, string>> = {
-  [FaultReason.contextNotPresent]: 'P = 0',
-  [FaultReason.contextReserved]: 'reserved bits are set',
-  [FaultReason.contextInvalid]: 'TT or AW is not supported, or the table it points to is not in memory',
-};
 
 /** The reason for an access that lacks a right: reads and atomics 0x6, writes 0x5. */
 const refused = (need: number, has: number): number =>

@@ -1,5 +1,5 @@
 import { set, setAt, setWide } from '@doorbell/bits';
-import { DoorbellError } from '@doorbell/platform';
+import { DoorbellError, overlaps } from '@doorbell/platform';
 import { CAP, ECAP } from '../spec/index.js';
 
 /** What a unit can do, and where. Everything has QEMU 7.2's value on q35 as its default. */
@@ -92,6 +92,7 @@ export const configOf = (options: VtdOptions = {}): VtdConfig => {
 export function checkOptions(
   node: string,
   options: Readonly<Record<string, unknown>>,
+  size = 0x1000,
   others: readonly string[] = [],
   mutants: readonly string[] = MODEL_MUTANTS,
 ): DoorbellError[] {
@@ -117,10 +118,13 @@ export function checkOptions(
   if (!(c.hostAddressWidth >= 32 && c.hostAddressWidth <= 52)) bad('hostAddressWidth', 'is 32 to 52');
   if (!(Number.isInteger(c.faultRecords) && c.faultRecords >= 1 && c.faultRecords <= 256))
     bad('faultRecords', 'is 1 to 256');
-  for (const option of ['faultOffset', 'iotlbOffset'] as const) {
-    if (!(c[option] >= 0xc0 && c[option] < 0x3ff0 && c[option] % 16 === 0))
-      bad(option, 'is a multiple of 16 from 0xc0 on');
+  const records = { first: c.faultOffset, last: c.faultOffset + 16 * c.faultRecords - 1 };
+  const iotlb = { first: c.iotlbOffset, last: c.iotlbOffset + 15 };
+  for (const [option, range] of Object.entries({ faultOffset: records, iotlbOffset: iotlb })) {
+    if (range.first % 16 !== 0 || range.first < 0xc0) bad(option, 'is a multiple of 16 from 0xc0 on');
+    else if (range.last >= size) bad(option, `leads beyond the ${size} bytes of registers`);
   }
+  if (overlaps(records, iotlb)) bad('faultOffset', 'and iotlbOffset put registers on top of each other');
   if (!['none', undefined, ...mutants].includes(options['mutant'] as string | undefined))
     bad('mutant', `is one of ${mutants.join(', ')}`);
   if (c.interruptRemapping && !c.queuedInvalidation) bad('interruptRemapping', 'needs queued invalidation');
