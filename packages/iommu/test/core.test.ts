@@ -1,5 +1,5 @@
 import { minimalIommu, minimalIrqchip, plainDevice } from '@doorbell/conformance';
-import { INTERRUPTS } from '@doorbell/irqchip';
+import { CPU_INTERFACE, INTERRUPTS } from '@doorbell/irqchip';
 import { Platform, READ, Verdict, WRITE, definePlugin } from '@doorbell/platform';
 import { describe, expect, it } from 'vitest';
 import { IOMMU, type IommuUnit, type ReservedRegion, type UnitCapabilities } from '../src/index.js';
@@ -125,22 +125,20 @@ describe('reserved regions', () => {
     iommu.attach(b, domain);
     expect(domain.iovaToPhys(0x5000_1004)).toBe(0x5000_1004);
     expect(
-      platform
-        .fabric()
-        .translate(
-          {
-            requester: b.requester,
-            stream: 0,
-            hi: 0,
-            lo: 0x5000_0000,
-            size: 4,
-            access: READ,
-            kind: 0,
-            pasid: -1,
-            data: 0,
-          },
-          platform.fabric().outcome,
-        ),
+      platform.fabric().translate(
+        {
+          requester: b.requester,
+          stream: 0,
+          hi: 0,
+          lo: 0x5000_0000,
+          size: 4,
+          access: READ,
+          kind: 0,
+          pasid: -1,
+          data: 0,
+        },
+        platform.fabric().outcome,
+      ),
     ).toBe(Verdict.translated);
     for (let i = 0; i < 20; i++) {
       const iova = domain.dmaMap(DATA + i * 4096, 4096, RW, 0x5000_3fff);
@@ -192,5 +190,46 @@ describe('the MSI window', () => {
     expect(iommu.msiDemand([b], domain)).toMatchObject({ pages: 0, bytes: 0, fixed: msiWindow });
     iommu.attach(b, domain);
     expect(() => domain.map(0xfee0_0000, DATA, 4096, RW)).toThrow(code('IOVA_RESERVED'));
+  });
+});
+
+describe('nested domains', () => {
+  /** A unit that takes any guest stage 1 as the identity: enough to see whose window it is and what messages look like. */
+  const nesting = (unit: IommuUnit) => {
+    withCapabilities({ nested: true })(unit);
+    Object.assign(unit, { createNested: (parent: unknown) => parent });
+  };
+
+  it('have their parent’s window: by default the guest sees doorbells where the parent maps them', () => {
+    const { platform, iommu, b } = machine(nesting);
+    const parent = iommu.createDomain({ type: 'unmanaged', devices: [b] });
+    iommu.attach(b, parent);
+    const nested = iommu.createDomain({ type: 'nested', parent, guest: { tables: 0 } });
+    expect(() => nested.reserveMsiWindow({ base: 0, size: 4096 })).toThrow(code('MSI_WINDOW_OF_PARENT'));
+    expect(() => nested.map(0, DATA, 4096, RW)).toThrow(code('NOT_A_PAGING_DOMAIN'));
+    expect(() => void iommu.move(b, nested)).not.toThrow();
+    const allocate = () => platform.service(INTERRUPTS).domainFor(b).allocate({ count: 1 });
+    expect(allocate).toThrow(code('MSI_WINDOW_MISSING'));
+    parent.reserveMsiWindow({ base: 0x800_0000, size: 0x2000 });
+    const block = allocate();
+    expect(block.message(0).addressLo).toBe(0x800_0040);
+    expect(iommu.msiDemand([b], nested)).toMatchObject({ pages: 2 });
+    platform.fabric().write32(b.requester, 0, block.message(0).addressLo, block.message(0).data);
+    expect(platform.get(CPU_INTERFACE).pending(0)).toEqual([block.message(0).data]);
+  });
+
+  it('or the caller says where the guest has them: the message is a stage-1 input', () => {
+    const { platform, iommu, b } = machine(nesting);
+    const parent = iommu.createDomain({ type: 'unmanaged', devices: [b] });
+    iommu.attach(b, parent);
+    parent.reserveMsiWindow({ base: 0x800_0000, size: 0x2000 });
+    const guestView = { doorbell: (iova: number) => iova - 0x800_0000 + 0xfee_0000 };
+    const nested = iommu.createDomain({ type: 'nested', parent, guest: { tables: 0 }, guestView });
+    iommu.move(b, nested);
+    const block = platform
+      .service(INTERRUPTS)
+      .domainFor(b)
+      .allocate({ count: 1, cpus: [1] });
+    expect(block.message(0).addressLo).toBe(0xfee_1040);
   });
 });
