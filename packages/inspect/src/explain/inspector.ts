@@ -270,8 +270,8 @@ export class Inspector {
     if (lost)
       throw refuse(
         'NOT_IN_CAPTURE',
-        `the walk reached ${lost.what} at ${hex(lost.at!)}, which the dump does not hold`,
-        'copy the whole dump',
+        `the walk reached ${lost.what} at ${hex(lost.at!)}, which the input does not hold`,
+        'give the whole dump',
         {
           at: hex(lost.at!),
           steps: steps.map(showStep),
