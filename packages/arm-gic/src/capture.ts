@@ -18,17 +18,18 @@ function gicNode(node: PlatformNode, registers: unknown): PlatformNode {
   const typer = capturedBlock(registers, first)?.words.get(GICR_TYPER.$.at) ?? 0;
   const virtualLpis = (typer & GICR_TYPER.VLPIS.mask) !== 0;
   const size = redistributorSize(virtualLpis);
-  let cpus = 1;
+  let cpus = 0;
   while (cpus < MOST_CPUS && capturedBlock(registers, first + cpus * size)) cpus++;
+  const count = cpus || Number(node.options?.['cpus'] ?? 1);
   const lines = capturedBlock(registers, distributor)?.words.get(GICD_TYPER.$.at);
   const spis = lines === undefined ? 224 : Math.max(32, 32 * getAt(Uint32Array.of(lines), 0, GICD_TYPER.ITLinesNumber));
   return {
     ...node,
     reg: [
       { base: distributor, size: GICD_SIZE },
-      { base: first, size: size * cpus },
+      { base: first, size: size * count },
     ],
-    options: { ...node.options, cpus, spis: Math.min(spis, 960), virtualLpis },
+    options: { ...node.options, cpus: count, spis: Math.min(spis, 960), virtualLpis },
   };
 }
 
@@ -66,6 +67,8 @@ export const captures: readonly CaptureContribution[] = [
       EVENT_OUT_OF_RANGE: 'send MAPD with more EventID bits, or program the device with an EventID below 2^(Size + 1)',
       UNMAPPED_EVENT: 'send MAPTI for the event',
       UNMAPPED_COLLECTION: 'send MAPC for the collection',
+      NO_REDISTRIBUTOR: 'send MAPC with a redistributor that is there',
+      NOT_A_DOORBELL: 'program the message with the address that translates to GITS_TRANSLATER',
     },
   },
   {

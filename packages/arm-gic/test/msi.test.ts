@@ -1,19 +1,10 @@
 import { CPU_INTERFACE, INTERRUPTS, type MsiBlock } from '@doorbell/irqchip';
-import { after, immediate, Platform, seeded, type CompletionPolicy, type Device } from '@doorbell/platform';
+import { after, immediate, Platform, seeded, type CompletionPolicy } from '@doorbell/platform';
 import { describe, expect, it } from 'vitest';
-import { gicv2m, gicv3, its, Its } from '../src/index.js';
+import { gicv2m, gicv3, its, type Its } from '../src/index.js';
+import { nic } from './devices.js';
 
-export const nic = (requester = 0x20): Device => ({
-  name: `0000:00:${(requester >>> 3).toString(16).padStart(2, '0')}.0`,
-  kind: 'pci',
-  segment: 0,
-  requester,
-  aliases: [requester],
-  dmaBits: 64,
-  isolation: { group: 0, isolated: true, witness: [] },
-});
-
-export const itsPlatform = (completion: CompletionPolicy = immediate()): Platform =>
+const itsPlatform = (completion: CompletionPolicy = immediate()): Platform =>
   new Platform({ memory: [{ base: 0x4000_0000, size: 2 ** 28 }], completion }).use(gicv3({ cpus: 2 }), its()).compose();
 
 const fire = (platform: Platform, block: MsiBlock, index: number, requester: number): void => {

@@ -31,6 +31,11 @@ const rows: [string, (r: Raw) => unknown, string[][]][] = [
     (r) => r.ask(0x1_2345_6789n, { kind: TRANSLATED }),
     [record(0x07, RNW, 0x1_2345_6789n)],
   ],
+  [
+    'F_BAD_ATS_TREQ for a translation request: what was asked in w2, address 63:12',
+    (r) => r.ask(0x1_2345_6789n, { kind: TRANSLATION_REQUEST, access: READ | WRITE }),
+    [['0x5', '0x8', '0xc0000000', '0x0', '0x23456000', '0x1', '0x0', '0x0']],
+  ],
   ['F_CD_FETCH outside memory', (r) => (r.ste(8, { S1ContextPtr: 0x2000 }), r.ask(4)), [record(0x09, 0, 0n, 0x2000)]],
   ['C_BAD_CD with V = 0', (r) => (r.cd({ V: 0 }), r.ask(4)), [record(0x0a)]],
   [

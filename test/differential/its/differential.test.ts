@@ -54,7 +54,7 @@ describe.skipIf(!qemu.available)('ITS model and QEMU, one command after the othe
     actions.forEach((action, n) => {
       act(model, action);
       act(live, action);
-      const name = Array.isArray(action) ? `0x${action[0]!.toString(16)}` : Object.keys(action)[0]!;
+      const name = Array.isArray(action) ? `0x${Number(action[0]).toString(16)}` : Object.keys(action)[0]!;
       counts.set(name, (counts.get(name) ?? 0) + 1);
       const wanted: State = state(model, before, before);
       const count = wanted.taken.map((t, c) => liveBefore[c]! + t.length);

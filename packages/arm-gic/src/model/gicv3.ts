@@ -1,4 +1,4 @@
-import { type CpuInterface } from '@doorbell/irqchip';
+import type { CpuInterface } from '@doorbell/irqchip';
 import {
   capturedBlock,
   type CaptureRestored,
@@ -11,7 +11,7 @@ import {
 import { FIRST_LPI, SPURIOUS } from '../spec/index.js';
 import { Distributor } from './distributor.js';
 import { IDLE } from './interrupt-bank.js';
-import { type Lpis } from './lpis.js';
+import type { Lpis } from './lpis.js';
 import { Redistributor, redistributorSize } from './redistributor.js';
 
 export interface Gicv3Options {
