@@ -253,6 +253,8 @@ export class PhysicalMemory implements MemoryPort {
 
   private selectForWrite(address: number): number {
     const key = Math.floor(address / CHUNK);
+    const slot = key & (SLOTS - 1);
+    if (this.slotKeys[slot] === key && this.slots[slot] !== ZERO) return this.select(address);
     if (!this.contains(address)) throw outside(address, 1);
     const directory = this.directory(key);
     this.remember(key, (directory[key % PER_DIRECTORY] ??= new Uint32Array(WORDS)));
