@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import type { ExplainOptions } from './commands/explain.js';
+import type { NewOptions } from './commands/new.js';
 import type { RunOptions } from './commands/run.js';
 import { EXIT } from './exit.js';
 import { withoutPipeErrors } from './output.js';
@@ -103,6 +104,25 @@ Examples:
       process.exitCode = (await import('./commands/collect.js')).collect(dir);
     });
 
+  const create = program
+    .command('new')
+    .summary('a package for a plugin of your own')
+    .description('Creates a package that installs, builds and passes the conformance kit before its first edit.');
+  for (const [kind, what] of [
+    ['plugin', 'an IOMMU: spec, model, driver, plugin, conformance test'],
+    ['irqchip', 'an interrupt controller: the same'],
+  ] as const) {
+    create
+      .command(kind)
+      .description(what)
+      .argument('<name>', 'lower-case letters, digits and dashes: my-iommu')
+      .option('--dir <dir>', 'where to; default: packages/NAME in a checkout, else NAME')
+      .option('--from <dir>', 'take the @doorbell packages from here: npm pack tarballs, or a checkout')
+      .action(async (name: string, options: NewOptions) => {
+        process.exitCode = (await import('./commands/new.js')).create(kind, name, options);
+      });
+  }
+
   program
     .command('plugins')
     .summary('the plugins that are configured')
@@ -119,7 +139,8 @@ Examples:
 export async function main(argv: readonly string[] = process.argv.slice(2)): Promise<void> {
   withoutPipeErrors();
   const program = buildProgram();
-  for (const command of [program, ...program.commands]) command.exitOverride();
+  for (const command of [program, ...program.commands, ...program.commands.flatMap((c) => c.commands)])
+    command.exitOverride();
   try {
     if (argv.length === 0) program.outputHelp();
     else await program.parseAsync(argv, { from: 'user' });

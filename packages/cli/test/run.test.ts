@@ -197,7 +197,9 @@ describe.skipIf(missing)('collected machines', { timeout: 120_000 }, () => {
 describe('the tour', { timeout: 60_000 }, () => {
   it('goes as it should: everything arrives, a refused call changes nothing, a forgery is blocked where it is checked', () => {
     const machines = ['q35-vtd', 'virt-smmuv3'].map((name) => join(ROOT, 'examples/machines', name));
-    const r = spawnSync(process.execPath, [BIN, 'run', '--tour', '--config', CONFIG, ...machines], { encoding: 'utf8' });
+    const r = spawnSync(process.execPath, [BIN, 'run', '--tour', '--config', CONFIG, ...machines], {
+      encoding: 'utf8',
+    });
     expect(r.stderr).toBe('');
     expect(r.status).toBe(0);
     expect(r.stdout).toContain('103 of 103 vectors arrived');
