@@ -2,6 +2,7 @@ import { COMPATIBLE } from '@doorbell/firmware';
 import {
   API_VERSION,
   DoorbellError,
+  hex,
   Platform,
   type BlockDefinition,
   type CaptureContribution,
@@ -91,10 +92,18 @@ export async function buildRestored(
   platform.memoryModel.restore([]);
   await load(platform);
   const unitProblems = new Map<string, readonly string[]>();
-  for (const { name } of blocks) {
+  for (const { name, compatible } of blocks) {
     const model = platform.model(name) as Partial<Restorable> | undefined;
     if (!model?.restoreCapture) continue;
-    const { problems } = model.restoreCapture(registers);
+    const known = blocks.find((b) => b.name === name)!.reg?.[0]?.base;
+    const kinds = contributions.flatMap((c) => (c.compatible.includes(compatible) ? (c.kind ?? []) : []));
+    const captured = blocksIn(registers).some(
+      (b) => Number(b['base']) === known || (b['base'] === undefined && kinds.includes(b['kind'] as string)),
+    );
+    const problems = [
+      ...(captured ? [] : [`no registers of ${name}${known === undefined ? '' : ` at ${hex(known)}`}`]),
+      ...model.restoreCapture(registers).problems,
+    ];
     if (problems.length > 0) unitProblems.set(name, problems);
   }
   return { platform, source: nodes, nodes: [...blocks, ...hosts], unmodelled, lost, unitProblems };
@@ -111,7 +120,7 @@ function nodesOf(capture: Capture, contributions: readonly CaptureContribution[]
     const known = (names: readonly string[]) => nodes.some((n) => names.includes(n.compatible));
     if (c?.bare && !known(c.compatible)) nodes.push(c.bare(block));
     else if (typeof kind === 'string' && !c && capture.nodes.nodes.length === 0)
-      nodes.push({ name: kind, compatible: kind });
+      nodes.push({ name: kind, compatible: kind, options: UNKNOWN });
   }
   if (nodes.some((n) => UNITS_X86.has(n.compatible)) && !nodes.some((n) => n.compatible === COMPATIBLE.apic)) {
     problems.push('there is no APIC table: messages end at one local APIC');
@@ -120,6 +129,8 @@ function nodesOf(capture: Capture, contributions: readonly CaptureContribution[]
   return withDefaultUnit(nodes);
 }
 
+/** Marks a block of which only its kind is known: it is taken for an IOMMU, so that nothing is answered past it. */
+const UNKNOWN = { unknown: true } as const;
 /** Intel's and AMD's units hand interrupt messages to local APICs. */
 const UNITS_X86 = new Set<string>([COMPATIBLE.vtd, COMPATIBLE.amdVi]);
 const UNITS = new Set<string>([...UNITS_X86, COMPATIBLE.smmuv3, COMPATIBLE.smmuv2, COMPATIBLE.pamu]);
@@ -129,7 +140,7 @@ const UNITS = new Set<string>([...UNITS_X86, COMPATIBLE.smmuv3, COMPATIBLE.smmuv
  * what they would meet. Without any host bridge there is one with segment 0.
  */
 function withDefaultUnit(nodes: readonly PlatformNode[]): PlatformNode[] {
-  const units = nodes.filter((n) => UNITS.has(n.compatible));
+  const units = nodes.filter((n) => UNITS.has(n.compatible) || n.options === UNKNOWN);
   const hosts = nodes.filter((n) => n.compatible === COMPATIBLE.pciHost || n.iommuMap || n.msiMap);
   const all = (to: string): IdMapEntry => ({ inputBase: 0, count: 65536, outputBase: 0, to });
   const rest = nodes.filter((n) => !hosts.includes(n));

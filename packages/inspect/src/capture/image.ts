@@ -60,8 +60,8 @@ export async function openImage(file: ImageFile, base: number | null, problems: 
       if (size > MAX_HEAD) break;
     }
   }
-  const why = damage[0] ?? `${file.name}: ${failure instanceof Error ? failure.message : 'the file is empty'}`;
-  throw refuse('UNREADABLE_INPUT', why, 'copy the whole file', { file: file.name });
+  const why = damage[0] ?? (failure instanceof Error ? failure.message : 'the file is empty');
+  throw refuse('UNREADABLE_INPUT', why.startsWith(file.name) ? why : `${file.name}: ${why}`, '', { file: file.name });
 }
 
 /** Every piece goes to the segments that it belongs to; memory never holds the file. */

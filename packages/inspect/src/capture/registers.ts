@@ -25,7 +25,12 @@ function fill(value: unknown): unknown {
   if (!(Number.isInteger(first) && Number.isInteger(end) && end! - first! <= 0x10_0000)) return value;
   const all: Record<string, unknown> = {};
   for (let at = first! & ~3; at < end!; at += 4) all[`0x${at.toString(16)}`] = '0x0';
-  for (const [at, word] of Object.entries(words)) all[`0x${Number(at).toString(16)}`] = word;
+  for (const [at, word] of Object.entries(words)) {
+    all[`0x${Number(at).toString(16)}`] = word;
+    // A value of more than 32 bits brings its upper half itself.
+    if (Number(word) > 0xffff_ffff && !(`0x${(Number(at) + 4).toString(16)}` in words))
+      delete all[`0x${(Number(at) + 4).toString(16)}`];
+  }
   return { ...value, words: all };
 }
 

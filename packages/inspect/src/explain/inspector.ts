@@ -100,6 +100,7 @@ export class Inspector {
         { requester: question.requester },
       );
     const where = this.placeOf(requester, question.kind === 'msi');
+    this.mustBeCaptured(where, question.kind === 'msi');
     const { heard, journal, platform } = this;
     heard.delivered.length = heard.refused.length = 0;
     journal.begin();
@@ -248,6 +249,17 @@ export class Inspector {
       throw refuse('NOT_MODELLED', `${name}: ${why.replace(/^NOT_MODELLED: /, '')}`, 'the model has to learn it', {
         unit: name,
       });
+  }
+
+  /** Without a unit's registers nobody knows whether it translates; without a controller's, whether messages arrive. */
+  private mustBeCaptured({ unit }: Place, message: boolean): void {
+    for (const [name, problems] of this.known.unitProblems ?? []) {
+      const isUnit = typeof this.platform.model(name)?.translate === 'function';
+      if (isUnit ? name !== unit?.name : !message) continue;
+      const why = problems.find((p) => /^no registers of | is missing$/.test(p));
+      if (why !== undefined)
+        throw refuse('NOT_IN_CAPTURE', `${name}: ${why}`, 'capture the registers of the block', { unit: name });
+    }
   }
 
   private noBackend(name: string): Error {

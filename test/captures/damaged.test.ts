@@ -1,0 +1,252 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { openSession, questionOf, takeSnapshot, type Session, type SnapshotFile } from '@doorbell/inspect';
+import { DoorbellError, saveElfCore, saveRaw, type CaptureContribution } from '@doorbell/platform';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { contributions } from './config.js';
+
+/*
+ * Small captures made of a fixture: a directory with a memory dump and registers.json, changed in one way each. There are no firmware
+ * tables in them, so they also show what is asked without.
+ */
+const fixture = join(import.meta.dirname, 'fixtures/x86-vtd-nvme.snapshot.gz');
+const scratch = mkdtempSync(join(tmpdir(), 'doorbell-damaged-'));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+let plugins: CaptureContribution[];
+let elf: Buffer;
+let registers: { kind: string; base: string; words: Record<string, string> };
+let root = 0;
+beforeAll(async () => {
+  plugins = await contributions();
+  const { memory } = await openSession(fixture, plugins);
+  elf = Buffer.concat([...saveElfCore(memory, { machine: 62 })].map((b) => Buffer.from(b)));
+  const file = JSON.parse(gunzipSync(readFileSync(fixture)).toString('utf8')) as SnapshotFile;
+  registers = file.registers as typeof registers;
+  root = Number(registers.words['0x20']);
+});
+
+let n = 0;
+/** Opens a directory with these files; null leaves one out. */
+async function open(files: Record<string, Uint8Array | string | null>): Promise<Session> {
+  return openSession(directory(files), plugins);
+}
+function directory(files: Record<string, Uint8Array | string | null>): string {
+  const dir = join(scratch, `c${n++}`);
+  mkdirSync(dir);
+  const all = { 'memory.elf': elf, 'registers.json': JSON.stringify(registers), ...files };
+  for (const [name, content] of Object.entries(all)) if (content !== null) writeFileSync(join(dir, name), content);
+  return dir;
+}
+const withWords = (words: Record<string, string>) =>
+  JSON.stringify({ ...registers, words: { ...registers.words, ...words } });
+
+const read = questionOf({ dma: { requester: '00:04.0', iova: '0xfff8f000' } });
+const message = questionOf({ msi: { requester: '00:04.0', address: '0xfee00298', data: '0x0' } });
+const refusal = (session: Session, question = read): DoorbellError => {
+  try {
+    session.explain(question);
+  } catch (error) {
+    if (error instanceof DoorbellError) return error;
+    throw error;
+  }
+  throw new Error('this was answered');
+};
+
+describe('a capture without firmware tables', () => {
+  it('is asked by the kind of its registers', async () => {
+    const session = await open({});
+    expect(session.explain(read)).toMatchObject({
+      verdict: 'translated',
+      pa: '0x7021000',
+      pageSize: 4096,
+      permissions: 'rw',
+    });
+    expect(session.explain(message)).toMatchObject({ verdict: 'delivered', interrupt: { vector: 39, destination: 1 } });
+    expect(session.problems.join('\n')).toMatch(/no ACPI tables/);
+  });
+
+  it('cannot say which id the IOAPIC has', async () => {
+    const q = questionOf({ msi: { requester: 'ioapic', address: '0xfee00010', data: '0x1' } });
+    expect(refusal(await open({}), q)).toMatchObject({ code: 'BAD_QUESTION' });
+  });
+
+  it('may be gzipped, raw from address 0, or raw with its base in the name', async () => {
+    for (const files of [
+      { 'memory.elf': null, 'memory.elf.gz': gzipSync(elf, { level: 1 }) },
+      { 'memory.elf': null, vmcore: elf },
+    ])
+      expect((await open(files)).explain(read).verdict).toBe('translated');
+    const { memory } = await openSession(fixture, plugins);
+    const bank = memory.banks.find((b) => root >= b.base && root < b.base + b.size)!;
+    const raw = Buffer.concat([...saveRaw(memory, bank.base, bank.size)].map((b) => Buffer.from(b)));
+    const name = `ram@0x${bank.base.toString(16)}.raw`;
+    expect((await open({ 'memory.elf': null, [name]: raw })).explain(read).verdict).toBe('translated');
+  });
+
+  it('may hold register values by name', async () => {
+    const { words } = registers;
+    const named = {
+      CAP: '0xd2008c222f0606',
+      ECAP: '0xf00f4a',
+      GSTS: words['0x1c'],
+      RTADDR: words['0x20'],
+      IRTA: words['0xb8'],
+    };
+    const session = await open({ 'registers.json': JSON.stringify({ kind: 'vtd', base: registers.base, named }) });
+    expect(session.explain(message)).toMatchObject({ verdict: 'delivered', interrupt: { vector: 39 } });
+  });
+});
+
+describe('other states of the unit', () => {
+  it('translation off: DMA passes, messages are still remapped', async () => {
+    const session = await open({ 'registers.json': withWords({ '0x1c': '0x47000000' }) });
+    expect(session.explain(read)).toMatchObject({ verdict: 'bypass', pa: '0xfff8f000' });
+    expect(session.explain(message).verdict).toBe('delivered');
+  });
+
+  it('interrupt remapping off: a compatibility message passes unchanged', async () => {
+    const session = await open({ 'registers.json': withWords({ '0x1c': '0xc4000000' }) });
+    const q = questionOf({ msi: { requester: '00:04.0', address: '0xfee01004', data: '0x41' } });
+    const interrupt = {
+      vector: 65,
+      destination: 1,
+      destinationMode: 'logical',
+      deliveryMode: 'fixed',
+      triggerMode: 'edge',
+    };
+    expect(session.explain(q)).toMatchObject({ verdict: 'delivered', interrupt });
+  });
+
+  it('scalable mode: DMA says NOT_MODELLED, messages are answered', async () => {
+    const session = await open({ 'registers.json': withWords({ '0x20': `0x${(root | 0x400).toString(16)}` }) });
+    expect(refusal(session)).toMatchObject({ code: 'NOT_MODELLED' });
+    expect(refusal(session).message).toMatch(/scalable mode/);
+    expect(session.explain(message).verdict).toBe('delivered');
+  });
+
+  it('a DWORD write to 0xFEEx_xxxx is an interrupt request, a read a fault', async () => {
+    const session = await open({});
+    const at = (access: string) => questionOf({ dma: { requester: '00:04.0', iova: '0xfee00298', access } });
+    expect(session.explain(at('write')).verdict).toBe('interrupt');
+    expect(session.explain(at('read')).verdict).toBe('fault');
+  });
+});
+
+describe('damaged dumps', () => {
+  it('cut: what is there is asked, and what is not is named', async () => {
+    for (const [name, bytes] of [
+      ['memory.elf', elf.subarray(0, 0x10_0000)],
+      ['memory.elf.gz', gzipSync(elf, { level: 1 }).subarray(0, 3000)],
+    ] as const) {
+      const session = await open({ 'memory.elf': null, [name]: bytes });
+      expect(session.problems.join('\n')).toMatch(/ends after \d+ bytes: memory 0x/);
+      const error = refusal(session);
+      expect(error).toMatchObject({ code: 'NOT_IN_CAPTURE' });
+      expect(error.message).toMatch(/the walk reached .* at 0x[0-9a-f]+, which the input does not hold/);
+      expect(error.details['steps']).not.toEqual([]);
+    }
+  });
+
+  it.each([
+    ['empty', Buffer.alloc(0), /memory dump|empty/],
+    ['text', Buffer.from('not a dump'), /memory\.elf: the file ends/],
+    ['headers only', 30, /ends after 30 bytes/],
+  ])('%s: the sentence names the file', async (_, content, why) => {
+    const bytes = typeof content === 'number' ? elf.subarray(0, content) : content;
+    const dir = directory({ 'memory.elf': bytes });
+    await expect(openSession(dir, plugins)).rejects.toThrow(why);
+    await expect(openSession(dir, plugins)).rejects.toMatchObject({ code: 'UNREADABLE_INPUT' });
+  });
+
+  it('a gzip stream with a flipped bit is read as far as it goes', async () => {
+    const bytes = gzipSync(elf, { level: 1 });
+    bytes[2000] = bytes[2000]! ^ 0xff;
+    const dir = directory({ 'memory.elf': null, 'memory.elf.gz': bytes });
+    const session = await openSession(dir, plugins).catch((error: unknown) => error);
+    if (session instanceof DoorbellError) expect(session.message).toMatch(/memory\.elf\.gz/);
+    else expect((session as Session).problems.join('\n')).toMatch(/memory\.elf\.gz/);
+  });
+
+  it('there is none, or no directory', async () => {
+    await expect(open({ 'memory.elf': null })).rejects.toThrow(/there is no memory dump/);
+    await expect(openSession(join(scratch, 'nowhere'), plugins)).rejects.toThrow(/there is no such file/);
+  });
+});
+
+describe('damaged registers', () => {
+  it('missing, where firmware describes the unit: nothing is guessed', async () => {
+    const file = JSON.parse(gunzipSync(readFileSync(fixture)).toString('utf8')) as SnapshotFile;
+    const path = join(scratch, 'no-registers.json');
+    writeFileSync(path, JSON.stringify({ ...file, registers: {} }));
+    const session = await openSession(path, plugins);
+    expect(refusal(session)).toMatchObject({ code: 'NOT_IN_CAPTURE' });
+    expect(refusal(session).message).toMatch(/no registers of dmar0 at 0xfed90000/);
+  });
+
+  it('missing altogether: said', async () => {
+    const session = await open({ 'registers.json': null });
+    expect(session.problems.join('\n')).toMatch(/there is no registers.json/);
+  });
+
+  it('no JSON: said with the place', async () => {
+    const session = await open({ 'registers.json': '{"kind": "vtd", ' });
+    expect(session.problems.join('\n')).toMatch(/registers.json: no JSON/);
+  });
+
+  it('without the root table: named', async () => {
+    const words = Object.fromEntries(Object.entries(registers.words).filter(([at]) => at !== '0x20'));
+    const session = await open({ 'registers.json': JSON.stringify({ ...registers, words }) });
+    expect(session.problems.join('\n')).toMatch(/RTADDR is missing/);
+    expect(refusal(session)).toMatchObject({ code: 'NOT_IN_CAPTURE' });
+  });
+
+  it('of a unit that nobody models: NO_BACKEND', async () => {
+    const session = await open({
+      'registers.json': JSON.stringify({ kind: 'other', base: '0xfed80000', words: { '0x0': '0x1' } }),
+    });
+    expect(refusal(session)).toMatchObject({ code: 'NO_BACKEND' });
+  });
+});
+
+describe('damaged tables', () => {
+  it('a root table outside memory is a fault that names the address', async () => {
+    const session = await open({ 'registers.json': withWords({ '0x20': '0x0', '0x24': '0x7f' }) });
+    const answer = session.explain(read);
+    expect(answer).toMatchObject({ verdict: 'fault', fault: { code: '0x8', name: 'ROOT_TABLE_READ_ERROR' } });
+    expect(answer.missing).toEqual(['0x7f00000000']);
+  });
+
+  it('tables in a circle end, in questions and in snapshots', async () => {
+    const session = await open({});
+    const { steps } = session.explain(read);
+    const entry = steps.find((s) => s.what === 'second-level PTE, level 3')!;
+    const page = Number(entry.at) - (Number(entry.at) % 4096);
+    for (let i = 0; i < 512; i++) session.memory.write64(page + 8 * i, 0, page + 3);
+    expect(session.explain(read).verdict).toBe('translated');
+    const circular = Buffer.concat([...saveElfCore(session.memory, { machine: 62 })].map((b) => Buffer.from(b)));
+    expect((await takeSnapshot(directory({ 'memory.elf': circular }), plugins)).extents.length).toBeLessThan(100);
+  });
+
+  it('random damage never ends in anything but an answer', async () => {
+    const session = await open({});
+    let seed = 7;
+    const next = (m: number) => (seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fff_ffff) % m;
+    const tables = ['0x5d41000', '0x5d61000', '0x5d6c000', '0x4a00000'].map(Number);
+    const seen = new Set<string>();
+    for (let i = 0; i < 400; i++) {
+      const at = tables[next(tables.length)]! + 4 * next(1024);
+      session.memory.write32(at, (session.memory.read32(at) ^ (1 << next(32))) >>> 0);
+      const requester = `00:${next(32).toString(16).padStart(2, '0')}.0`;
+      const dma = questionOf({ dma: { requester, iova: next(0x7fff_ffff) * 4, access: next(2) ? 'write' : 'read' } });
+      const msi = questionOf({ msi: { requester, address: 0xfee00000 + 4 * next(0x40000), data: next(65536) } });
+      for (const q of [dma, msi, read, message]) {
+        const answer = session.explain(q);
+        seen.add('fault' in answer ? answer.fault.name : answer.verdict);
+      }
+    }
+    expect(seen.size).toBeGreaterThan(4);
+  });
+});
