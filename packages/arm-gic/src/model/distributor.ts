@@ -9,7 +9,9 @@ import {
   GICD_STATUSR,
   GICD_TYPER,
   GICD_TYPER2,
+  PIDR,
 } from '../spec/index.js';
+import { identify } from './identification.js';
 import { InterruptBank, isArray } from './interrupt-bank.js';
 import { IIDR_VALUE } from './redistributor.js';
 
@@ -60,6 +62,7 @@ export class Distributor extends RegisterFile {
     };
     this.onWrite(GICD_SETSPI_NSR.$.at, message(true));
     this.onWrite(GICD_CLRSPI_NSR.$.at, message(false));
+    identify(this, PIDR.distributor);
     this.preset();
   }
 

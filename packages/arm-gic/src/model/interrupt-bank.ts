@@ -37,6 +37,7 @@ export class InterruptBank {
     this.priorities = new Uint8Array(count);
     this.config = new Uint32Array(count / 16);
     this.route = new Uint32Array(first === 0 ? 0 : count);
+    this.reset();
   }
 
   holds(intid: number): boolean {
@@ -75,7 +76,8 @@ export class InterruptBank {
       for (let b = 0; b < 4 && i >= 0 && i + b < this.count; b++) this.priorities[i + b] = (value >>> (8 * b)) & 0xf8;
     } else if (offset >= GICD_ARRAYS.ICFGR && offset < GICD_ARRAYS.IROUTER) {
       const i = (offset - GICD_ARRAYS.ICFGR) / 4 - this.first / 16;
-      if (i >= 0 && i < this.config.length) this.config[i] = value & 0xaaaa_aaaa;
+      // SGIs are edges and nothing else
+      if (i >= 0 && i < this.config.length && !(this.first === 0 && i === 0)) this.config[i] = value & 0xaaaa_aaaa;
     } else if (offset >= GICD_ARRAYS.IROUTER && (offset & 4) === 0) {
       const i = ((offset - GICD_ARRAYS.IROUTER) >>> 3) - this.first;
       if (i >= 0 && i < this.route.length) this.route[i] = value & 0x80ff_ffff;
@@ -132,6 +134,7 @@ export class InterruptBank {
   }
   reset(): void {
     for (const a of this.state()) a.fill(0);
+    if (this.first === 0) this.config[0] = 0xaaaa_aaaa;
   }
 
   private state(): (Uint32Array | Uint8Array)[] {

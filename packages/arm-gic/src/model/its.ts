@@ -31,7 +31,9 @@ import {
   ITS_OP_NAMES,
   ITS_REGISTERS,
   ITS_SIZE,
+  PIDR,
 } from '../spec/index.js';
+import { identify } from './identification.js';
 import { ItsCommands, type ItsTarget } from './its-commands.js';
 import { ItsTables, REASON } from './its-tables.js';
 import { LPI, type Lpis } from './lpis.js';
@@ -124,6 +126,7 @@ export class Its implements Model, ItsTarget, Restorable {
     for (const n of [0, 1]) for (const at of [0, 4]) r.onWrite(GITS_BASER[n]!.$.at + at, () => this.refresh());
     for (let n = 2; n < 8; n++)
       for (const at of [0, 4]) r.onWrite(GITS_BASER[n]!.$.at + at, () => r.set(GITS_BASER[n]!.$.at + at, 0));
+    identify(r, PIDR.its);
     this.reset();
   }
 
@@ -156,7 +159,10 @@ export class Its implements Model, ItsTarget, Restorable {
     r.set(GITS_TYPER.$.at, typer >>> 0);
     r.set(GITS_TYPER.$.at + 4, (collectionBits - 1) | GITS_TYPER.CIL.mask);
     r.set(GITS_PIDR2.$.at, 0x3b);
-    const type = (n: number, t: number) => r.set(GITS_BASER[n]!.$.at + 4, (t << 24) | (7 << 16)); // 8-byte entries
+    const type = (n: number, t: number) => {
+      r.set(GITS_BASER[n]!.$.at, 2 << GITS_BASER[n]!.Page_Size.lsb);
+      r.set(GITS_BASER[n]!.$.at + 4, (t << 24) | (7 << 16)); // 8-byte entries
+    };
     type(0, BASER_TYPE.DEVICES);
     type(1, BASER_TYPE.COLLECTIONS);
     this.refuseIn = -1;

@@ -11,7 +11,9 @@ import {
   GICR_TYPER,
   GICR_WAKER,
   SGI_FRAME,
+  PIDR,
 } from '../spec/index.js';
+import { identify } from './identification.js';
 import { InterruptBank, isArray } from './interrupt-bank.js';
 import { Lpis } from './lpis.js';
 
@@ -73,6 +75,7 @@ export class Redistributor extends RegisterFile {
       const asleep = (value & GICR_WAKER.ProcessorSleep.mask) !== 0;
       this.set(GICR_WAKER.$.at, asleep ? GICR_WAKER.ProcessorSleep.mask | GICR_WAKER.ChildrenAsleep.mask : 0);
     });
+    identify(this, PIDR.redistributor);
     this.preset();
   }
 

@@ -4,6 +4,11 @@ import { bit, bits, layout, wide } from '@doorbell/bits';
 
 const ro = { access: 'ro' } as const;
 
+/** CIDR0–3 of every Arm component, at 0xFFF0 of its frame. */
+export const CIDR: readonly number[] = [0x0d, 0xf0, 0x05, 0xb1];
+/** PIDR4, PIDR0, PIDR1 as QEMU 7.2's GIC shows them: Arm, a part each for distributor, redistributor and ITS. */
+export const PIDR = { distributor: 0x92, redistributor: 0x93, its: 0x94, PIDR1: 0xb4, PIDR4: 0x44 } as const;
+
 export const GICD_SIZE = 0x10000;
 export const GICR_SIZE = 0x20000;
 export const SPURIOUS = 1023;
@@ -83,7 +88,7 @@ export const GICR_PENDBASER = layout('GICR_PENDBASER', 'IHI0069 §12.11.26', 0x0
   Shareability: bits(11, 10),
   PA: wide(51, 16),
   OuterCache: bits(58, 56),
-  PTZ: bit(62),
+  PTZ: bit(62, { access: 'wo' }),
 });
 export const GICR_SYNCR = layout('GICR_SYNCR', 'IHI0069 §12.11.34', 0x00c0, 32, { Busy: bit(0, ro) });
 export const GICR_PIDR2 = layout('GICR_PIDR2', 'IHI0069 §12.11.22', 0xffe8, 32, {

@@ -35,6 +35,7 @@ import {
   EVENTQ_BASE,
   EVENTQ_IRQ_CFG0,
   EVENTQ_PROD,
+  IDENTIFICATION,
   EVENTQ_IRQ_CFG1,
   GBPA,
   GERROR,
@@ -115,6 +116,7 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
     this.commandLane = clock.lane();
     this.ackLane = clock.lane();
     this.connect();
+    IDENTIFICATION.forEach(([offset, value]) => this.registers.onRead(offset, () => value));
     this.reset();
   }
 
@@ -136,6 +138,7 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
     r.set(IDR3.$.at, ids.idr3);
     r.set(IDR5.$.at, ids.idr5);
     r.set(AIDR.$.at, 1); // SMMUv3.1
+    for (const { $ } of [CMDQ_BASE, EVENTQ_BASE]) r.set($.at, this.options.queueBits ?? 19); // the largest, as QEMU
     this.refresh();
   }
 

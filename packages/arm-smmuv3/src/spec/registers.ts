@@ -172,6 +172,11 @@ export const EVENTQ_IRQ_CFG0 = layout('EVENTQ_IRQ_CFG0', 'IHI0070 §6.3.32', 0xb
 export const EVENTQ_IRQ_CFG1 = layout('EVENTQ_IRQ_CFG1', 'IHI0070 §6.3.33', 0xb8, 32, msiData);
 export const EVENTQ_IRQ_CFG2 = layout('EVENTQ_IRQ_CFG2', 'IHI0070 §6.3.34', 0xbc, 32, msiAttributes);
 
+/** [offset, value] of PIDR4–7, PIDR0–3 and CIDR0–3: Arm's, as QEMU 7.2 shows them. */
+export const IDENTIFICATION: readonly (readonly [number, number])[] = [
+  0x04, 0, 0, 0, 0x84, 0xb4, 0xf0, 0x10, 0x0d, 0xf0, 0x05, 0xb1,
+].map((value, i) => [0xfd0 + 4 * i, value] as const);
+
 /** CMDQ_CONS.ERR (§7.1). */
 export const CERROR = { NONE: 0, ILL: 1, ABT: 2, ATC_INV_SYNC: 3 } as const;
 
