@@ -2,7 +2,7 @@ import { RadixTable, type RadixFormat } from '@doorbell/iommu';
 import { READ, WRITE, type MemoryPort, type PageAllocator } from '@doorbell/platform';
 import { SLPTE } from '@doorbell/x86-paging/spec';
 
-const hi = (address: number): number => Math.floor(address / 2 ** 32);
+const hi = (address: number): number => (address < 2 ** 32 ? 0 : Math.floor(address / 2 ** 32));
 const lo = (address: number): number => address >>> 0;
 
 /** Second-level paging entries (VT-d §9.8) for the tree that RadixTable keeps. */
