@@ -1,6 +1,6 @@
 export * from './plugin.js';
 export type { SmmuOptions } from './model/features.js';
-export type { Wires } from './model/smmu.js';
+export type { Wires } from './model/signals.js';
 export { Smmu } from './model/smmu.js';
 export { SmmuDriver, type SmmuDriverOptions, type StreamRegion } from './driver/unit.js';
 export { Stage1Table } from './driver/table.js';

@@ -2,7 +2,8 @@ import { IOMMU } from '@doorbell/iommu';
 import { definePlugin, registerPort, token, type PlatformNode, type Plugin } from '@doorbell/platform';
 import { SmmuDriver, type SmmuDriverOptions } from './driver/unit.js';
 import type { SmmuOptions } from './model/features.js';
-import { Smmu, type Wires } from './model/smmu.js';
+import type { Wires } from './model/signals.js';
+import { Smmu } from './model/smmu.js';
 import { SMMU_SIZE } from './spec/index.js';
 
 /** The GIC's input lines, on the hardware side. */

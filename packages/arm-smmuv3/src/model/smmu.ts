@@ -1,4 +1,4 @@
-import { get, setAt } from '@doorbell/bits';
+import { get } from '@doorbell/bits';
 import {
   capturedBlock,
   EXEC,
@@ -21,26 +21,20 @@ import {
   type TranslationUnit,
 } from '@doorbell/platform';
 import {
-  CLASS,
   CMDQ_BASE,
   CMDQ_PROD,
   COMMAND_SIZE,
   CR0,
   CR0ACK,
   CR2,
-  EVENT,
   EVENT_ID,
   EVENT_NAMES,
   EVENT_SIZE,
   EVENTQ_BASE,
-  EVENTQ_IRQ_CFG0,
   EVENTQ_PROD,
   IDENTIFICATION,
-  EVENTQ_IRQ_CFG1,
   GBPA,
   GERROR,
-  GERROR_IRQ_CFG0,
-  GERROR_IRQ_CFG1,
   GERRORN,
   IDR0,
   IDR1,
@@ -60,14 +54,11 @@ import { KIND, NOBODY, type Context } from './context.js';
 import { EventQueue, PUSHED, queueGeometry } from './event-queue.js';
 import { smmuExtents } from './extents.js';
 import { featuresOf, idRegisters, type Features, type SmmuOptions } from './features.js';
+import { fillRecord } from './record.js';
 import { SmmuRegisters } from './registers.js';
+import { Signals, type Wires } from './signals.js';
 import { META, PRIVILEGED_SHIFT, Tlb } from './tlb.js';
 import { Walker } from './walk.js';
-
-/** Wired interrupts, by INTID: what the GIC's model provides under `hardware:gic-wires`. */
-export interface Wires {
-  pulse(intid: number): void;
-}
 
 /**
  * An SMMUv3 with stage 1: registers, stream table, CDs, walks, TLB, command and event queue (IHI 0070 H.a). Nothing that software puts
@@ -82,6 +73,7 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
   private readonly walker: Walker;
   private readonly events: EventQueue;
   private readonly commands: CommandQueue;
+  private readonly signals: Signals;
   private readonly commandLane: Lane;
   private readonly ackLane: Lane;
   private table: StreamTable = { base: 0, log2size: 0, twoLevel: false, split: 6 };
@@ -102,7 +94,7 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
     base: number,
     private readonly host: HardwareHost,
     private readonly options: SmmuOptions = {},
-    private readonly wires?: Wires,
+    wires?: Wires,
   ) {
     const { memoryModel, trace, clock, diagnostics } = host;
     this.registers = new SmmuRegisters({ name, base, size: SMMU_SIZE, diagnostics, registers: [...REGISTERS] });
@@ -113,6 +105,13 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
     this.walker = new Walker(name, memoryModel, trace);
     this.events = new EventQueue(this.registers, memoryModel);
     this.commands = new CommandQueue(this.registers, memoryModel, trace, this);
+    this.signals = new Signals({
+      registers: this.registers,
+      bus: host.bus,
+      options: this.options,
+      wires,
+      msi: () => this.features.msi,
+    });
     this.commandLane = clock.lane();
     this.ackLane = clock.lane();
     this.connect();
@@ -306,62 +305,22 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
 
   private record(event: number, q: Request, access: number): boolean {
     if ((this.registers.get(CR0ACK.$.at) & CR0.EVENTQEN.mask) === 0) return false;
-    const w = this.events.begin();
-    setAt(w, 0, EVENT.ID, event);
-    setAt(w, 0, EVENT.SID, q.stream);
-    const noSubstream = event === EVENT_ID.F_STREAM_DISABLED || event === EVENT_ID.F_TRANSL_FORBIDDEN;
-    if (q.pasid >= 0 && !noSubstream) {
-      setAt(w, 0, EVENT.SSID, q.pasid);
-      if (event !== EVENT_ID.C_BAD_SUBSTREAMID) setAt(w, 0, EVENT.SSV, 1);
-    }
-    const translation = event >= EVENT_ID.F_WALK_EABT;
-    if (translation || event === EVENT_ID.F_TRANSL_FORBIDDEN || event === EVENT_ID.F_BAD_ATS_TREQ) {
-      setAt(w, 0, EVENT.ADDR_LO, event === EVENT_ID.F_BAD_ATS_TREQ ? (q.lo & ~0xfff) >>> 0 : q.lo);
-      setAt(w, 0, EVENT.ADDR_HI, q.hi);
-    }
-    const read = (access & WRITE) === 0;
-    if (event === EVENT_ID.F_BAD_ATS_TREQ) {
-      // §7.3.6: what was asked for, in word 2
-      w[2] =
-        ((access & READ ? 1 << 31 : 0) |
-          (access & WRITE ? 1 << 30 : 0) |
-          (access & EXEC ? 1 << 29 : 0) |
-          (access & PRIVILEGED ? 1 << 28 : 0)) >>>
-        0;
-    }
-    if (translation) {
-      setAt(w, 0, EVENT.PnU, access & PRIVILEGED ? 1 : 0);
-      setAt(w, 0, EVENT.InD, read && (access & EXEC) !== 0 ? 1 : 0);
-      // a fault at any level of the walk still has the class of the input; an aborted fetch that of the table
-      setAt(w, 0, EVENT.CLASS, event === EVENT_ID.F_WALK_EABT ? CLASS.TT : CLASS.IN);
-    }
-    if (translation || event === EVENT_ID.F_TRANSL_FORBIDDEN) setAt(w, 0, EVENT.RnW, read ? 1 : 0);
     const fetch =
       event === EVENT_ID.F_WALK_EABT
         ? this.walker.at
         : event === EVENT_ID.F_STE_FETCH || event === EVENT_ID.F_CD_FETCH
           ? this.configuration.fetchAt
           : -1;
-    if (fetch >= 0) {
-      w[6] = fetch >>> 0;
-      w[7] = Math.floor(fetch / 0x1_0000_0000) & 0xfffff;
-    }
+    fillRecord(this.events.begin(), event, q, access, fetch);
     return this.store(event, q);
   }
 
   private store(event: number, q: Request): boolean {
     const wasEmpty = this.events.empty;
     const pushed = this.events.push();
-    if (pushed === PUSHED.ABORTED) this.raise(GERROR.EVENTQ_ABT_ERR.mask);
+    if (pushed === PUSHED.ABORTED) this.signals.raise(GERROR.EVENTQ_ABT_ERR.mask);
     if (pushed !== PUSHED.STORED) return false;
-    if (wasEmpty)
-      this.signal(
-        IRQ_CTRL.EVENTQ.mask,
-        EVENTQ_IRQ_CFG0.$.at,
-        EVENTQ_IRQ_CFG1.$.at,
-        this.options.interrupts?.event,
-        GERROR.MSI_EVENTQ_ABT_ERR.mask,
-      );
+    if (wasEmpty) this.signals.event();
     const { fault } = this.host.hooks;
     if (fault.isUsed())
       fault.call({
@@ -374,34 +333,12 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
     return true;
   }
 
-  /** GERROR: an error becomes active only while it is inactive. */
-  private raise(mask: number): void {
-    const gerror = this.registers.get(GERROR.$.at);
-    if ((gerror ^ this.registers.get(GERRORN.$.at)) & mask) return;
-    this.registers.set(GERROR.$.at, (gerror ^ mask) >>> 0);
-    const own = mask === GERROR.MSI_GERROR_ABT_ERR.mask ? 0 : GERROR.MSI_GERROR_ABT_ERR.mask;
-    this.signal(IRQ_CTRL.GERROR.mask, GERROR_IRQ_CFG0.$.at, GERROR_IRQ_CFG1.$.at, this.options.interrupts?.gerror, own);
-  }
-
-  private signal(enable: number, cfg0: number, cfg1: number, wire: number | undefined, abort: number): void {
-    if ((this.registers.get(IRQ_CTRLACK.$.at) & enable) === 0) return;
-    const address = join64(this.registers.get(cfg0 + 4) & 0xfffff, (this.registers.get(cfg0) & ~3) >>> 0);
-    if (this.features.msi && address !== 0) this.message(address, this.registers.get(cfg1), abort);
-    else if (wire !== undefined) this.wires?.pulse(wire);
-  }
-
-  private message(address: number, data: number, abort: number): void {
-    if (!this.host.bus.deviceWrite32(address, data, this.options.deviceId ?? 0) && abort !== 0) this.raise(abort);
-  }
-
   signalSync(address: number, data: number): void {
-    // §4.7.3: the message if IDR0.MSI and MSIADDR ≠ 0; the wire in any case
-    if (this.features.msi && address !== 0) this.message(address, data, GERROR.MSI_CMDQ_ABT_ERR.mask);
-    if (this.options.interrupts?.sync !== undefined) this.wires?.pulse(this.options.interrupts.sync);
+    this.signals.sync(address, data);
   }
 
   commandError(): void {
-    this.raise(GERROR.CMDQ_ERR.mask);
+    this.signals.raise(GERROR.CMDQ_ERR.mask);
   }
 
   private get commandsRun(): boolean {
