@@ -1,4 +1,11 @@
-import { DoorbellError, HardwareError, createHooks, type Device, type PlatformNode, type SoftwareHost } from '@doorbell/platform';
+import {
+  DoorbellError,
+  HardwareError,
+  createHooks,
+  type Device,
+  type PlatformNode,
+  type SoftwareHost,
+} from '@doorbell/platform';
 import { describe, expect, it } from 'vitest';
 import {
   InterruptCore,
