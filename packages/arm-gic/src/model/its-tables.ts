@@ -186,14 +186,14 @@ export class ItsTables {
 
   private load(at: number, into: Uint32Array, count: number): boolean {
     const memory = this.memory;
-    if (at % 8 === 0 && count === 2) {
+    // an ITE has 12 bytes: it may lie on a border; all else is found at once
+    if ((at & 0xfff) <= 0x1000 - 4 * count) {
       const n = memory.locate(at);
       if (n < 0) return false;
-      into[0] = memory.located[n]!;
-      into[1] = memory.located[n + 1]!;
+      const words = memory.located;
+      for (let i = 0; i < count; i++) into[i] = words[n + i]!;
       return true;
     }
-    // an ITE has 12 bytes: it may lie on a border
     for (let i = 0; i < count; i++) {
       const n = memory.locate(at + 4 * i);
       if (n < 0) return false;
