@@ -89,7 +89,7 @@ export const mappingCases: readonly Case[] = [
       const g = lab.granule;
       domain.map(lab.iova(4), lab.data, 4 * g, READ_WRITE);
       const before = fingerprint(lab);
-      const other = lab.data + 0x10_0000;
+      const other = lab.data + Math.max(0x10_0000, g);
       throwsCode('IOVA_CONFLICT', 'the same range', () => domain.map(lab.iova(4), other, 4 * g, READ_WRITE));
       throwsCode('IOVA_CONFLICT', 'its last page', () => domain.map(lab.iova(7), other, g, READ_WRITE));
       throwsCode('IOVA_CONFLICT', 'its first page, from below', () =>
