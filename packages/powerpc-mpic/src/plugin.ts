@@ -2,6 +2,7 @@ import {
   API_VERSION,
   DoorbellError,
   registerPort,
+  token,
   type BlockDefinition,
   type PlatformNode,
   type Plugin,
@@ -12,7 +13,9 @@ import { MsiBank, type BankOptions } from './driver/msi.js';
 import { Mpic } from './model/mpic.js';
 import { checkMpic, mpicConfig, type MpicOptions } from './model/options.js';
 import { MpicProbe } from './probe.js';
-import { BANK_BASE, BANK_STRIDE, MPIC_SIZE, banksOf, msiInterrupt } from './spec/index.js';
+import { BANK_BASE, BANK_STRIDE, MPIC_LINES, MPIC_SIZE, banksOf, msiInterrupt, type MpicLines } from './spec/index.js';
+
+const LINES = token<MpicLines>(MPIC_LINES);
 
 export const MPIC_COMPATIBLE = ['fsl,mpic'];
 export const BANK_COMPATIBLE = ['fsl,mpic-msi', 'fsl,mpic-msi-v4.3'];
@@ -33,10 +36,11 @@ const CONTROLLER: BlockDefinition = {
   compatible: MPIC_COMPATIBLE,
   check: checkMpic,
   model: {
-    provides: [CPU_INTERFACE],
+    provides: [CPU_INTERFACE, LINES],
     create(ctx) {
       const { base } = ctx.node.reg![0]!;
       const mpic = new Mpic(ctx.node.name, base, mpicConfig(ctx.node.options), ctx.host);
+      ctx.provide(LINES, mpic);
       const probe = new MpicProbe(registerPort(ctx.host.bus, base, 'big'));
       ctx.provide(CPU_INTERFACE, {
         pending: (cpu) =>
