@@ -6,7 +6,7 @@ export interface Fact {
   readonly kind: string;
   readonly question: Question;
   /** What the answer says of it. */
-  said(answer: Answer): unknown;
+  readonly said: (answer: Answer) => unknown;
   readonly expected: unknown;
   readonly source: unknown;
 }
@@ -15,7 +15,7 @@ export interface Fact {
 export interface StateFact {
   readonly kind: string;
   /** An empty string, or what disagrees. */
-  check(session: Session): string;
+  readonly check: (session: Session) => string;
 }
 
 export interface Truth {

@@ -7,5 +7,5 @@ export { restoreCapture, type Restored } from './platform.js';
 export { Requesters, type Requester, type RequesterTable } from './requesters.js';
 export { openSession, type Session } from './session.js';
 export { FORMAT, VERSION, type SnapshotFile } from './snapshot/format.js';
-export { openSnapshot, type Snapshot } from './snapshot/read.js';
+export { looksLikeSnapshot, openSnapshot, type Snapshot } from './snapshot/read.js';
 export { encodeSnapshot, takeSnapshot } from './snapshot/write.js';

@@ -16,6 +16,7 @@ import type { Capture } from './capture/open.js';
 import { blocksIn } from './capture/registers.js';
 
 import { refuse } from './errors.js';
+import { isHost, isIommu, isX86Unit, UNKNOWN } from './kinds.js';
 import type { LostIds } from './explain/inspector.js';
 
 /** A platform of models only, in the state of a captured machine. */
@@ -57,8 +58,6 @@ export async function buildRestored(
   load: (platform: Platform) => Promise<void>,
 ): Promise<Restored> {
   const taken = (n: PlatformNode) => contributions.some((c) => c.compatible.includes(n.compatible));
-  const isHost = (n: PlatformNode) =>
-    n.compatible === COMPATIBLE.pciHost || n.iommuMap !== undefined || n.msiMap !== undefined;
   const unmodelled = new Map(
     nodes.filter((n) => !taken(n) && !isHost(n) && !SPARE.has(n.compatible)).map((n) => [n.name, n]),
   );
@@ -122,26 +121,20 @@ function nodesOf(capture: Capture, contributions: readonly CaptureContribution[]
     else if (typeof kind === 'string' && !c && capture.nodes.nodes.length === 0)
       nodes.push({ name: kind, compatible: kind, options: UNKNOWN });
   }
-  if (nodes.some((n) => UNITS_X86.has(n.compatible)) && !nodes.some((n) => n.compatible === COMPATIBLE.apic)) {
+  if (nodes.some((n) => isX86Unit(n)) && !nodes.some((n) => n.compatible === COMPATIBLE.apic)) {
     problems.push('there is no APIC table: messages end at one local APIC');
     nodes.push({ name: 'apic', compatible: COMPATIBLE.apic, reg: [{ base: 0xfee0_0000, size: 0x10_0000 }] });
   }
   return withDefaultUnit(nodes);
 }
 
-/** Marks a block of which only its kind is known: it is taken for an IOMMU, so that nothing is answered past it. */
-const UNKNOWN = { unknown: true } as const;
-/** Intel's and AMD's units hand interrupt messages to local APICs. */
-const UNITS_X86 = new Set<string>([COMPATIBLE.vtd, COMPATIBLE.amdVi]);
-const UNITS = new Set<string>([...UNITS_X86, COMPATIBLE.smmuv3, COMPATIBLE.smmuv2, COMPATIBLE.pamu]);
-
 /**
  * Where a segment has one unit, ids that no scope names (functions plugged in later, or gone) are its business too: it is
  * what they would meet. Without any host bridge there is one with segment 0.
  */
 function withDefaultUnit(nodes: readonly PlatformNode[]): PlatformNode[] {
-  const units = nodes.filter((n) => UNITS.has(n.compatible) || n.options === UNKNOWN);
-  const hosts = nodes.filter((n) => n.compatible === COMPATIBLE.pciHost || n.iommuMap || n.msiMap);
+  const units = nodes.filter((n) => isIommu(n));
+  const hosts = nodes.filter((n) => isHost(n));
   const all = (to: string): IdMapEntry => ({ inputBase: 0, count: 65536, outputBase: 0, to });
   const rest = nodes.filter((n) => !hosts.includes(n));
   const its = nodes.filter((n) => n.compatible === COMPATIBLE.its || n.compatible === COMPATIBLE.v2m);
@@ -159,9 +152,9 @@ function withDefaultUnit(nodes: readonly PlatformNode[]): PlatformNode[] {
   return [
     ...rest,
     ...hosts.map((h) => {
-      const own = units.filter((u) => !UNITS_X86.has(u.compatible) || (u.segment ?? 0) === (h.segment ?? 0));
+      const own = units.filter((u) => !isX86Unit(u) || (u.segment ?? 0) === (h.segment ?? 0));
       const maps = new Set((h.iommuMap ?? []).map((e) => e.to));
-      const only = own.length === 1 && UNITS_X86.has(own[0]!.compatible) && maps.has(own[0]!.name) ? own[0] : undefined;
+      const only = own.length === 1 && isX86Unit(own[0]!) && maps.has(own[0]!.name) ? own[0] : undefined;
       return only ? { ...h, iommuMap: [all(only.name), ...(h.iommuMap ?? [])] } : h;
     }),
   ];
@@ -192,8 +185,9 @@ function modelsOnly(plugin: Plugin): Plugin {
         hooks.block.tap(plugin.name, (node) => {
           const definition = fn(node);
           if (!definition) return undefined;
-          const { driver: _driver, ...half } = definition;
-          if (!made.has(definition)) made.set(definition, half);
+          const { compatible, check, model } = definition;
+          if (!made.has(definition))
+            made.set(definition, { compatible, ...(check && { check }), ...(model && { model }) });
           return made.get(definition);
         });
     },

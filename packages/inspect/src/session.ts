@@ -4,7 +4,7 @@ import { openCapture } from './capture/open.js';
 
 import type { Answer } from './explain/answer.js';
 import { Inspector } from './explain/inspector.js';
-import { type Question } from './explain/question.js';
+import type { Question } from './explain/question.js';
 import { asRefusal, restoreCapture, type Restored } from './platform.js';
 import type { Requesters } from './requesters.js';
 import { openSnapshot } from './snapshot/read.js';
@@ -18,7 +18,7 @@ export interface Session {
   /** What is missing or damaged, one sentence each. */
   readonly problems: readonly string[];
   readonly memory: PhysicalMemory;
-  explain(question: Question): Answer;
+  readonly explain: (question: Question) => Answer;
 }
 
 /** Opens a capture directory or a snapshot file. Errors: `UNREADABLE_INPUT`, `WRONG_VERSION`, `CompositionError`. */

@@ -1,6 +1,15 @@
-import { existsSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { describeRead, readMachine, ridToBdf, type MachineDescription } from '@doorbell/firmware';
-import { Inspector, isCapture, openSession, type Answer, type Question, Requesters } from '@doorbell/inspect';
+import {
+  Inspector,
+  isCapture,
+  looksLikeSnapshot,
+  openSession,
+  type Answer,
+  type Knowledge,
+  type Question,
+  Requesters,
+} from '@doorbell/inspect';
 import { PCI } from '@doorbell/pci';
 import {
   effectiveId,
@@ -35,13 +44,24 @@ const isContribution = (x: unknown): x is CaptureContribution =>
  */
 export async function openTarget(what: string, config: DoorbellConfig): Promise<Target> {
   if (!existsSync(what)) throw new InputError(`${what}: there is no such file or directory`);
-  if (isModule(what)) return live(await loadPlatform(what), null);
+  if (isModule(what)) return live(await loadPlatform(what), null, [], [], { remedies: remedies(config) });
   const directory = statSync(what).isDirectory();
-  if (directory ? isCapture(what) : !/\.dtb$/i.test(what)) return openSession(what, contributionsOf(config));
+  if (directory ? isCapture(what) : looksLikeSnapshot(headOf(what))) return openSession(what, contributionsOf(config));
   const machine = readMachine(readInput(what));
+  if (!machine.dmar && !machine.ivrs && !machine.iort && !machine.tree)
+    throw new InputError(
+      `${what}: nothing in it says whether there is an IOMMU: a DMAR, IVRS or IORT table or a device tree does`,
+    );
   const built = buildPlatform(machine, new Backends(config), { name: what });
   drive(built.platform, { standIns: built.standIns, hosts: built.hosts });
-  return live(built.platform, describeRead(machine), built.notes, built.hosts, remedies(config));
+  const gone = built.failures.flatMap(({ code, unit, compatible }) =>
+    code === 'NO_BACKEND' && unit !== undefined && typeof compatible === 'string' ? [{ name: unit, compatible }] : [],
+  );
+  const unmodelled = new Map(gone.map((n) => [n.name, n]));
+  return live(built.platform, describeRead(machine), built.notes, built.hosts, {
+    unmodelled,
+    remedies: remedies(config),
+  });
 }
 
 const remedies = (config: DoorbellConfig): Readonly<Record<string, string>> =>
@@ -53,7 +73,7 @@ function live(
   description: MachineDescription | null,
   problems: readonly string[] = [],
   hosts: readonly PlatformNode[] = [],
-  known: Readonly<Record<string, string>> = {},
+  known: Knowledge = {},
 ): Target {
   const aliases: Record<string, string> = {};
   const functions = platform.service(PCI).functions;
@@ -71,6 +91,16 @@ function live(
   const gone = (map: readonly IdMapEntry[] = []) => map.filter((e) => !present.has(e.to));
   const lost = new Map(hosts.map((h) => [h.segment ?? 0, { units: gone(h.iommuMap), controllers: gone(h.msiMap) }]));
   const table = { aliases, buses: {}, functions: functions.map((f) => f.name), ioapics };
-  const inspector = new Inspector(platform, { requesters: new Requesters(table), lost, remedies: known });
+  const inspector = new Inspector(platform, { requesters: new Requesters(table), lost, live: true, ...known });
   return { problems, explain: (question) => inspector.explain(question) };
+}
+
+function headOf(path: string): Uint8Array {
+  const fd = openSync(path, 'r');
+  try {
+    const head = new Uint8Array(16);
+    return head.subarray(0, readSync(fd, head, 0, head.length, 0));
+  } finally {
+    closeSync(fd);
+  }
 }

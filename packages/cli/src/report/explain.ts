@@ -18,6 +18,8 @@ export function renderAnswer(question: Question, answer: Answer, problems: reado
   lines.push('', `${isFailure(answer) ? pc.red('Why: ') : 'Why: '}${answer.reason}.`);
   if (answer.remedy !== null) lines.push(`${pc.yellow('What would have to change: ')}${answer.remedy}.`);
   for (const at of new Set(answer.missing ?? [])) lines.push(pc.yellow(`There is no memory at ${at} in this input.`));
+  if (answer.stale !== undefined)
+    lines.push(pc.yellow(`A cache gave this answer; the tables in memory say something else: ${answer.stale}.`));
   if (problems.length > 0) lines.push('', ...problems.map((p) => pc.dim(`note: ${p}`)));
   return lines.join('\n');
 }
@@ -68,7 +70,7 @@ function shown(s: ShownStep, depth: number, deciding: boolean, failed: boolean):
   const words = quads(s.words);
   const head = `${mark}${indent}${deciding ? pc.bold(s.what) : s.what}${at}`;
   const body = `  ${indent}    `;
-  const out = [head + (words.length === 1 ? `  =  ${pc.bold(words[0]!)}` : '')];
+  const out = [head + (words.length === 1 ? `  =  ${pc.bold(words[0])}` : '')];
   if (words.length > 1) for (let i = 0; i < words.length; i += 4) out.push(body + words.slice(i, i + 4).join(' '));
   if (s.decoded !== '') out.push(body + s.decoded);
   if (s.why !== '') out.push(`${body}${deciding && failed ? pc.red(s.why) : pc.dim(s.why)}`);

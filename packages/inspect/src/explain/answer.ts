@@ -26,6 +26,8 @@ interface Walk {
   readonly remedy: string | null;
   /** Addresses that the walk needed and that are no RAM of the input. */
   readonly missing?: readonly string[];
+  /** A live platform's caches gave this answer; the tables in memory say something else: this. */
+  readonly stale?: string;
 }
 
 /** The verdicts of CONTRACTS.md. */

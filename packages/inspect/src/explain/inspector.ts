@@ -21,6 +21,7 @@ import {
   type TranslationUnit,
 } from '@doorbell/platform';
 import { refuse } from '../errors.js';
+import { isIommu } from '../kinds.js';
 import { Requesters, type Requester } from '../requesters.js';
 import { BUS, decidingStep, showStep, type Answer, type Verdicts } from './answer.js';
 import { Journal } from './journal.js';
@@ -44,6 +45,8 @@ export interface Knowledge {
   readonly unitProblems?: ReadonlyMap<string, readonly string[]>;
   /** Whether an address is memory that the machine had and the input lacks. */
   readonly lacks?: (address: number) => boolean;
+  /** The platform runs: its caches may hold what memory no longer says. */
+  readonly live?: boolean;
   /** What would have to change, by the name of a fault. */
   readonly remedies?: Readonly<Record<string, string>>;
 }
@@ -87,7 +90,11 @@ export class Inspector {
     });
   }
 
-  /** Errors: `BAD_QUESTION`, `NO_BACKEND`, `NOT_MODELLED`, `NOT_IN_CAPTURE`; each says what would help. */
+  /**
+   * Errors: `BAD_QUESTION`, `NO_BACKEND`, `NOT_MODELLED`, `NOT_IN_CAPTURE`; each says what would help.
+   *
+   * A live platform answers from its caches, as hardware would; the walk is told from memory. Where the two differ, `stale` says so.
+   */
   explain(question: Question): Answer {
     const requester = this.requesters.resolve(question.requester);
     if (requester === null)
@@ -101,6 +108,15 @@ export class Inspector {
       );
     const where = this.placeOf(requester, question.kind === 'msi');
     this.mustBeCaptured(where, question.kind === 'msi');
+    const answer = this.ask(question, requester, where);
+    if (!this.known.live) return answer;
+    for (const { model } of this.models) (model as { dropCaches?(): void }).dropCaches?.();
+    const walked = this.ask(question, requester, where);
+    return sameOutcome(answer, walked) ? walked : { ...answer, stale: walked.reason };
+  }
+
+  /** One question from the kept state, which is put back afterwards. */
+  private ask(question: Question, requester: Requester, where: Place): Answer {
     const { heard, journal, platform } = this;
     heard.delivered.length = heard.refused.length = 0;
     journal.begin();
@@ -124,6 +140,9 @@ export class Inspector {
     const lost = this.known.lost?.get(r.segment);
     const gone = mapId(lost?.units ?? [], r.id) ?? (message ? mapId(lost?.controllers ?? [], r.id) : null);
     if (gone !== null) throw this.noBackend(gone.to);
+    // A unit whose requesters nobody knows may be in the way of everybody.
+    const unknown = [...(this.known.unmodelled?.values() ?? [])].find((n) => isIommu(n));
+    if (unknown && !r.raw && !fabric.unitOf(r.id)) throw this.noBackend(unknown.name);
     if (r.raw) {
       // An id as the unit sees it: a StreamID may be another number than the requester id that it comes from.
       const wire = this.wireOf(r.id, r.segment);
@@ -206,6 +225,8 @@ export class Inspector {
     }
     if (verdict === Verdict.interrupt)
       return { verdict: 'blocked', fault: { code: null, name: 'NO_INTERRUPT_CONTROLLER' }, recorded: false };
+    const controller = [...(this.known.unmodelled?.values() ?? [])].find((n) => !isIommu(n));
+    if (controller) throw this.noBackend(controller.name);
     const fault = { code: null, name: 'NOT_A_DOORBELL' };
     return { verdict: 'blocked', fault, recorded: false, pa: hex(out.pa) };
   }
@@ -332,7 +353,7 @@ export class Inspector {
 
 /** Asks a live platform once; its state afterwards is what it was before. */
 export const explainOn = (platform: Platform, question: Question, known: Knowledge = {}): Answer =>
-  new Inspector(platform, known).explain(question);
+  new Inspector(platform, { live: true, ...known }).explain(question);
 
 interface Place {
   readonly segment: number;
@@ -379,17 +400,21 @@ function reasonOf(result: Verdicts, steps: readonly Step[], deciding: number | n
   }
 }
 
+/** Equal but for the walk. */
+const sameOutcome = (a: Answer, b: Answer): boolean => outcome(a) === outcome(b);
+const outcome = ({ steps: _s, deciding: _d, reason: _r, missing: _m, ...rest }: Answer): string => JSON.stringify(rest);
+
 /** Without a word in memory that decided: what the last step before the record of the outcome says. */
 const lastWord = (steps: readonly Step[]): string =>
-  steps.findLast((s) => s.why !== '' && s.what !== 'fault' && s.by !== BUS)?.why ?? 'nothing says why';
+  steps.findLast((s) => s.why !== '' && s.what !== 'fault' && s.by !== BUS && !s.why.startsWith(EVENT))?.why ??
+  'nothing says why';
 
+const EVENT = 'the event that';
 /** A recorded fault may make the unit send its own event: those steps must not look like the message asked about. */
 function withoutConfusion(steps: readonly Step[], unit: string | undefined): Step[] {
   const last = steps.findLastIndex((s) => s.by === unit);
   const first = steps.findIndex((s) => s.by === unit);
   return steps.map((s, i) =>
-    i > first && i < last && s.by !== unit
-      ? { ...s, why: `the event that ${unit} sends about the fault: ${s.why}` }
-      : s,
+    i > first && i < last && s.by !== unit ? { ...s, why: `${EVENT} ${unit} sends about the fault: ${s.why}` } : s,
   );
 }
