@@ -64,7 +64,7 @@ export const v2mNode = ({ name = 'v2m0', base = 0x0802_0000, ...options }: V2mNo
 /** Takes nodes `arm,gic-v3`; brings one unless told otherwise. Options of a node: `Gicv3Options`. */
 export function gicv3(options: Gicv3NodeOptions | null = {}): Plugin {
   return definePlugin(
-    'arm-gicv3',
+    pluginName('arm-gicv3', options, 'gic0'),
     {
       compatible: [GICV3_COMPATIBLE],
       model: {
@@ -92,7 +92,7 @@ export function gicv3(options: Gicv3NodeOptions | null = {}): Plugin {
 /** Takes nodes `arm,gic-v3-its`; brings one unless told otherwise. Options of a node: `ItsOptions`. */
 export function its(options: ItsNodeOptions | null = {}): Plugin {
   return definePlugin(
-    'arm-gicv3-its',
+    pluginName('arm-gicv3-its', options, 'its0'),
     {
       compatible: [ITS_COMPATIBLE],
       model: {
@@ -124,7 +124,7 @@ export function its(options: ItsNodeOptions | null = {}): Plugin {
 /** Takes nodes `arm,gic-v2m-frame`; brings one unless told otherwise. Options of a node: `V2mOptions`. */
 export function gicv2m(options: V2mNodeOptions | null = {}): Plugin {
   return definePlugin(
-    'arm-gicv2m',
+    pluginName('arm-gicv2m', options, 'v2m0'),
     {
       compatible: [V2M_COMPATIBLE],
       model: {
@@ -154,3 +154,7 @@ export function gicv2m(options: V2mNodeOptions | null = {}): Plugin {
 }
 
 const bases = (node: PlatformNode) => ({ distributor: node.reg![0]!.base, redistributors: node.reg![1]!.base });
+
+/** Plugins that bring nodes go by them: two ITSs on one platform are two plugins. */
+const pluginName = (name: string, options: { readonly name?: string } | null, node: string): string =>
+  options ? `${name}:${options.name ?? node}` : name;

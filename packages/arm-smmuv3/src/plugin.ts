@@ -28,7 +28,7 @@ export const smmuv3Node = ({ name = 'smmu0', base = 0x0905_0000, ...options }: S
 /** Takes nodes `arm,smmu-v3`; brings one unless told otherwise. */
 export function smmuv3(options: SmmuNodeOptions | null = {}): Plugin {
   return definePlugin(
-    'arm-smmuv3',
+    options ? `arm-smmuv3:${options.name ?? 'smmu0'}` : 'arm-smmuv3',
     {
       compatible: [SMMU_COMPATIBLE],
       model: {
