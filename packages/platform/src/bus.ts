@@ -33,6 +33,9 @@ export interface PortRegion {
   readonly last: number;
   in32(port: number): number;
   out32(port: number, value: number): void;
+  /** Accesses of 1 and 2 bytes, where the block takes them. */
+  in?(port: number, size: 1 | 2): number;
+  out?(port: number, size: 1 | 2, value: number): void;
 }
 
 /**
@@ -174,11 +177,16 @@ export class SystemBus implements CpuPort {
   }
 
   in32(port: number): number {
-    const region = this.ports.find((p) => port >= p.first && port <= p.last);
+    const region = this.portAt(port);
     return region ? region.in32(port) >>> 0 : 0xffff_ffff;
   }
   out32(port: number, value: number): void {
-    this.ports.find((p) => port >= p.first && port <= p.last)?.out32(port, value >>> 0);
+    this.portAt(port)?.out32(port, value >>> 0);
+  }
+
+  /** The block that has a port, if any. */
+  portAt(port: number): PortRegion | undefined {
+    return this.ports.find((p) => port >= p.first && port <= p.last);
   }
 
   private load(address: number, size: number): number {

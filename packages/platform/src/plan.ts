@@ -35,7 +35,7 @@ export function plan(platform: Platform, plugins: readonly Plugin[], ownNodes: r
   const blocks = findDefinitions(platform.hooks, nodes, problems);
   checkMaps(platform, nodes, blocks, problems);
   const models = platform.machine ? [] : order(blocks, 'model', problems);
-  const drivers = order(blocks, 'driver', problems);
+  const drivers = platform.driven ? order(blocks, 'driver', problems) : [];
   return { nodes, blocks, models, drivers, problems };
 }
 

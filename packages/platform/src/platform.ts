@@ -27,6 +27,8 @@ export interface PlatformOptions {
   readonly completion?: CompletionPolicy;
   /** Real or emulated hardware instead of our models: drivers are pointed at it, no model is made. */
   readonly machine?: Machine;
+  /** False: hardware only. No driver is made, so nothing touches the models but whoever holds `cpu` and `memory`. Default true. */
+  readonly software?: boolean;
 }
 
 /** The whole state, structured-cloneable. Blocks and services that keep no restorable state are named in `leftOut`. */
@@ -57,6 +59,8 @@ export class Platform implements Machine {
   readonly bus: SystemBus;
   readonly clock: Clock;
   readonly machine: Machine | undefined;
+  /** Whether drivers are made. */
+  readonly driven: boolean;
   private readonly options: PlatformOptions;
   private readonly plugins: Plugin[] = [];
   private readonly nodes: PlatformNode[] = [];
@@ -73,6 +77,7 @@ export class Platform implements Machine {
     this.bus = new SystemBus(this.memoryModel);
     this.clock = new Clock(options.completion ?? immediate());
     this.machine = options.machine;
+    this.driven = options.software ?? true;
     const pages = options.pages ?? defaultPages(banks);
     if (options.pages && !this.memoryModel.contains(pages.base, pages.size)) {
       throw new DoorbellError(
