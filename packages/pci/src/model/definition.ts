@@ -1,5 +1,5 @@
 import type { AnyLayout } from '@doorbell/bits';
-import { DoorbellError, type Clock, type Diagnostics, type Trace, type Verdict } from '@doorbell/platform';
+import { DoorbellError, type Clock, type Diagnostics, type Trace, type Verdict, type Word64 } from '@doorbell/platform';
 import type { ConfigSpace } from './config-space.js';
 import { barCount, pbaBytes, MSIX_ENTRY_SIZE, Acs } from '../spec/index.js';
 
@@ -11,11 +11,12 @@ export interface BarDefinition {
   readonly prefetchable?: boolean;
 }
 
-/** What an access to a BAR does. `size` is 1, 2 or 4, the offset aligned; 8-byte accesses arrive as two where `write64` is absent. */
+/** What an access to a BAR does. `size` is 1, 2 or 4, the offset aligned; 8-byte accesses arrive as two where `write64` or `read64` is absent. */
 export interface BarHandler {
   read(offset: number, size: number): number;
   write(offset: number, size: number, value: number): void;
   write64?(offset: number, hi: number, lo: number): void;
+  read64?(offset: number, into: Word64): void;
 }
 
 /** The device behind the function: what its registers do, and its state. */

@@ -8,6 +8,7 @@ import {
   type Clock,
   type Diagnostics,
   type Trace,
+  type Word64,
 } from '@doorbell/platform';
 import { ATS, BAR, BAR_64, barCount, COMMAND, ExtCapId, PASID, PCIE_DEVICE_CONTROL, PortType } from '../spec/index.js';
 import { buildConfig, type BuiltConfig } from './build-config.js';
@@ -150,6 +151,15 @@ export class PciFunction implements FunctionPort, DmaPort {
     const { msix } = this.built;
     if (msix !== undefined && bar === msix.definition.bar && msix.owns(offset)) return msix.read(offset, size);
     return this.handlers[bar]?.read(offset, size) ?? 0;
+  }
+
+  barRead64(bar: number, offset: number, into: Word64): void {
+    const handler = this.handlers[bar];
+    const { msix } = this.built;
+    const table = msix !== undefined && bar === msix.definition.bar && msix.owns(offset);
+    if (!table && handler?.read64) return handler.read64(offset, into);
+    into.lo = this.barRead(bar, offset, 4) >>> 0;
+    into.hi = this.barRead(bar, offset + 4, 4) >>> 0;
   }
 
   barWrite(bar: number, offset: number, size: number, value: number): void {

@@ -79,9 +79,12 @@ const MCH = definePciFunction({
 export class PciHostModel implements Model, FunctionHost {
   readonly topology: Topology;
   readonly regions: MmioRegion[];
+  private readonly bars: readonly BarWindow[];
   readonly ports: PortRegion[] = [];
   private readonly configPorts: ConfigPorts | undefined;
   private ecam: EcamRegion | undefined;
+  /** q35: what maps BARs now, the ECAM's place left out. */
+  private open: BarWindow[] = [];
   private readonly mch: PciFunction | undefined;
   private readonly asserted = new Map<PciFunction, boolean>();
 
@@ -100,9 +103,12 @@ export class PciHostModel implements Model, FunctionHost {
       hardware.diagnostics,
       hardware.trace,
     );
-    this.regions = windows.map(
+    const bars = windows.map(
       (w, i) => new BarWindow(`${node.name} window ${i}`, w.base, w.size, this.topology.decoder),
     );
+    this.regions = [...bars];
+    this.open = bars;
+    this.bars = bars;
     if (q35) {
       this.ports.push((this.configPorts = new ConfigPorts(node.name, this.topology)));
       this.mch = this.add(at('00.0', MCH));
@@ -173,7 +179,7 @@ export class PciHostModel implements Model, FunctionHost {
   }
 
   dispose(): void {
-    if (this.ecam) this.hardware.bus.unmap(this.ecam);
+    for (const region of [...this.open, ...(this.ecam ? [this.ecam] : [])]) this.hardware.bus.unmap(region);
     this.ecam = undefined;
   }
 
@@ -203,8 +209,11 @@ export class PciHostModel implements Model, FunctionHost {
   private moveEcam(): void {
     if (!this.mch) return;
     const { bus } = this.hardware;
-    if (this.ecam) bus.unmap(this.ecam);
-    this.ecam = undefined;
+    if (this.ecam) {
+      bus.unmap(this.ecam);
+      this.ecam = undefined;
+      this.openWindows();
+    }
     const lo = this.mch.config.get(PCIEXBAR.$.at);
     const hi = this.mch.config.get(PCIEXBAR.$.at + 4);
     if (!get(lo, PCIEXBAR.Enable)) return;
@@ -214,11 +223,26 @@ export class PciHostModel implements Model, FunctionHost {
     const base = join64(hi, lo & ~(size - 1) & 0xfc00_0000);
     const ecam = new EcamRegion(`${this.node.name} ECAM`, base, size, this.topology);
     try {
+      this.openWindows(ecam);
       bus.map(ecam);
       this.ecam = ecam;
     } catch (error) {
       if (!(error instanceof DoorbellError)) throw error;
+      this.openWindows();
       this.diagnostics.illegal(this.node.name, `PCIEXBAR at ${hex(base)}: ${error.message}`);
     }
+  }
+  /** Windows to BARs, around the ECAM where it lies in one: it is decoded first. */
+  private openWindows(ecam?: EcamRegion): void {
+    const { bus } = this.hardware;
+    for (const w of this.open) bus.unmap(w);
+    this.open = this.bars.flatMap((w) => {
+      const end = w.base + w.size;
+      if (ecam === undefined || ecam.base >= end || ecam.base + ecam.size <= w.base) return [w];
+      const part = (base: number, last: number) =>
+        base < last ? [new BarWindow(w.name, base, last - base, this.topology.decoder)] : [];
+      return [...part(w.base, ecam.base), ...part(ecam.base + ecam.size, end)];
+    });
+    for (const w of this.open) bus.map(w);
   }
 }

@@ -8,3 +8,4 @@ export * from './devices/test-function.js';
 export { PCI_HARDWARE, PciHardware, PciHostModel, type IntxListener } from './host.js';
 export { PciFunction } from './function.js';
 export { MsixCapability } from './msix.js';
+export { BarWindow } from './windows.js';

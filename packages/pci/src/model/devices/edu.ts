@@ -1,4 +1,4 @@
-import { TWO32 } from '@doorbell/platform';
+import { TWO32, type Word64 } from '@doorbell/platform';
 import {
   EDU_BAR_SIZE,
   EDU_BUFFER,
@@ -68,7 +68,7 @@ class Edu implements FunctionBehaviour, BarHandler {
   }
 
   read(offset: number, size: number): number {
-    if (size !== 4) return size === 2 ? 0xffff : 0xff;
+    if (size !== 4) return 0; // its region takes 4 and 8 bytes; QEMU answers others with 0
     const r = this.r;
     switch (offset) {
       case EDU_ID.$.at:
@@ -90,6 +90,14 @@ class Edu implements FunctionBehaviour, BarHandler {
       default:
         return 0xffff_ffff;
     }
+  }
+
+  /** 8-byte reads see whole DMA registers, and nothing below them. */
+  read64(offset: number, into: Word64): void {
+    const n = (offset - EDU_DMA_SOURCE.$.at) / 4;
+    const whole = n >= 0 && n <= 6 && n % 2 === 0;
+    into.lo = whole ? this.r[4 + n]! : 0xffff_ffff;
+    into.hi = whole ? this.r[5 + n]! : 0xffff_ffff;
   }
 
   write(offset: number, size: number, value: number): void {
