@@ -2,6 +2,7 @@
 import { apic, apicCapture } from '@doorbell/x86-apic';
 import { captures as gicCaptures, gicv2m, gicv3, its } from '@doorbell/arm-gic';
 import { capture as smmuv3Capture, smmuv3 } from '@doorbell/arm-smmuv3';
+import { serveQ35, serveVirt } from '@doorbell/boards';
 import { vtd, vtdCapture } from '@doorbell/x86-vtd';
 
 const withOptions = (node, options) => ({ ...node, options: { ...node.options, ...options } });
@@ -85,6 +86,25 @@ export default {
       plugin: () => smmuv3(null),
       capture: smmuv3Capture,
     },
+    {
+      name: 'mpic',
+      package: '@doorbell/powerpc-mpic',
+      role: 'irqchip',
+      compatible: ['fsl,mpic', 'fsl,mpic-msi', 'fsl,mpic-msi-v4.3'],
+      judgedBy: ['fact sheet'],
+      plugin: () => mpic(null),
+    },
+    {
+      name: 'pamu',
+      package: '@doorbell/powerpc-pamu',
+      role: 'iommu',
+      compatible: ['fsl,pamu', 'fsl,pamu-v1.0', 'fsl,qoriq-device-config-1.0', 'fsl,qoriq-device-config-2.0'],
+      judgedBy: ['fact sheet'],
+      plugin: () => pamu(),
+    },
   ],
-  boards: [],
+  boards: [
+    { name: 'q35-vtd', description: "QEMU's q35 with intel-iommu", serve: serveQ35 },
+    { name: 'virt-smmuv3', description: "QEMU's virt with an SMMUv3 and an ITS", serve: serveVirt },
+  ],
 };

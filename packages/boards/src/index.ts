@@ -1,2 +1,4 @@
 export * from './q35.js';
 export * from './virt.js';
+export * from './serve.js';
+export type { DmaBegin, DmaEnd, DmaObserver } from './serve-devices.js';

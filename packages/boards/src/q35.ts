@@ -1,4 +1,4 @@
-import { pciHostQ35, type Placed } from '@doorbell/pci';
+import { pciHostQ35, type HostWindow, type Placed } from '@doorbell/pci';
 import { API_VERSION, type IdMapEntry, type MemoryBank, type Plugin } from '@doorbell/platform';
 import { apic, type CpuOption } from '@doorbell/x86-apic';
 import { vtd, type VtdNode } from '@doorbell/x86-vtd';
@@ -12,6 +12,8 @@ export interface Q35Options {
   readonly functions?: readonly Placed[];
   /** Whether software enumerates PCI when the platform is composed. Default true. */
   readonly enumerate?: boolean;
+  /** Ranges for BARs. Default: 0xe0000000 up to the IOAPIC. */
+  readonly windows?: readonly HostWindow[];
 }
 
 /** RAM of a q35 machine: one bank at 0. Default 256 MiB. */
@@ -26,6 +28,7 @@ const IOAPIC_REQUESTER = 0xff00;
  */
 export function q35(options: Q35Options = {}): Plugin {
   const { cpus = 2, vtd: unit = {}, functions = [], enumerate = true } = options;
+  const windows = options.windows ?? [{ base: 0xe000_0000, size: 0x1ec0_0000 }];
   const all = (to: string): IdMapEntry[] => [{ inputBase: 0, count: 65536, outputBase: 0, to }];
   const parts = [
     apic({ cpus, ioapics: [{ requester: IOAPIC_REQUESTER }] }),
@@ -33,7 +36,7 @@ export function q35(options: Q35Options = {}): Plugin {
     pciHostQ35(
       {
         ecam: { base: 0xb000_0000 },
-        windows: [{ base: 0xe000_0000, size: 0x1ec0_0000 }],
+        windows,
         enumerate,
         msiMap: all('apic'),
         ...(unit && { iommuMap: all(unit.name ?? 'dmar0') }),

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import type { ExplainOptions } from './commands/explain.js';
 import type { NewOptions } from './commands/new.js';
 import type { RunOptions } from './commands/run.js';
+import type { ServeOptions } from './commands/serve.js';
 import { EXIT } from './exit.js';
 import { withoutPipeErrors } from './output.js';
 
@@ -91,6 +92,33 @@ Examples:
     .option('--config <file>', 'this configuration instead of the nearest doorbell.config.js')
     .action(async (capture: string, options: { output: string; config?: string; json?: boolean }) => {
       process.exitCode = await (await import('./commands/snapshot.js')).snapshot(capture, options);
+    });
+
+  program
+    .command('serve')
+    .summary("a board as hardware for test clients written for QEMU's qtest")
+    .description(
+      'Connects to the UNIX socket on which a qtest client listens, as QEMU does with -qtest unix:PATH, and answers its commands from\nour models. No driver of ours runs: the client is the software. Boards: q35-vtd, virt-smmuv3, or a platform module (as it is after its\nset-up). It ends when the client hangs up.',
+    )
+    .argument('<board>', 'a board of the configuration, or a platform module')
+    .requiredOption('--qtest <unix:path>', 'the socket on which the client listens')
+    .option(
+      '--device <string>',
+      "QEMU's spelling, may repeat: edu,addr=6.0 · intel-iommu,aw-bits=39,caching-mode=on · pcie-root-port,id=rp0,addr=2.0 · edu,bus=rp0",
+      (text: string, before: string[]) => [...before, text],
+      [] as string[],
+    )
+    .option('--events <file>', 'append a JSON line per delivered interrupt, recorded fault and DMA')
+    .option('--config <file>', 'this configuration instead of the nearest doorbell.config.js')
+    .addHelpText(
+      'after',
+      `
+Exit codes:
+  0  the client hung up
+  2  unknown board, device or property, or nobody listens on the socket`,
+    )
+    .action(async (board: string, options: ServeOptions) => {
+      process.exitCode = await (await import('./commands/serve.js')).serve(board, options);
     });
 
   program

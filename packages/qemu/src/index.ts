@@ -18,3 +18,5 @@ export { serveQtest, type QtestServer } from './protocol/server.js';
 export { QtestCommands } from './protocol/commands.js';
 export type { QtestTarget } from './protocol/target.js';
 export type { Endianness } from './transport/qtest.js';
+export { PlatformTarget, type PlatformTargetOptions, type WiredInputs } from './protocol/platform-target.js';
+export { EventLog, type DmaEvent, type DmaResult, type EventLogOptions } from './protocol/events.js';

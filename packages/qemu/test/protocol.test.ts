@@ -182,12 +182,12 @@ describe('what QEMU aborts on', () => {
     'outb 0x10000 1',
     'writel 0',
     'readl 0x1\r',
-  ])('answers %j with ERR', (line) => {
-    expect(answer(line)).toMatch(/^ERR ./);
+  ])('answers %j with FAIL', (line) => {
+    expect(answer(line)).toMatch(/^FAIL ./);
   });
-  it('answers numbers beyond 64 bits and lengths beyond all RAM with ERR', () => {
-    expect(answer('readl 0x10000000000000000')).toMatch(/^ERR .*64 bits/);
-    expect(answer('read 0 0x7fffffffffffffff')).toMatch(/^ERR .*length/);
+  it('answers numbers beyond 64 bits and lengths beyond all RAM with FAIL', () => {
+    expect(answer('readl 0x10000000000000000')).toMatch(/^FAIL .*64 bits/);
+    expect(answer('read 0 0x7fffffffffffffff')).toMatch(/^FAIL .*length/);
   });
 });
 

@@ -5,26 +5,35 @@ import type { QtestTarget } from './target.js';
  * The commands of QEMU 7.2's qtest protocol (softmmu/qtest.c) without `-accel qtest`: one line in, one line out.
  *
  * Where QEMU would abort on a malformed command (a missing or unreadable argument, a `read` of length 0), the answer is
- * `ERR …` with the reason, and the session goes on.
+ * `FAIL …` with the reason, and the session goes on.
  */
 export class QtestCommands {
   private readonly target: QtestTarget;
   private readonly value: Word64 = { hi: 0, lo: 0 };
   private intercepted: string | undefined;
+  /** Changes of intercepted inputs since the last reply: lines that go out before it. */
+  private changes: string[] = [];
 
   constructor(target: QtestTarget) {
     this.target = target;
   }
 
-  /** The reply to one line, without line feeds. */
+  /** The reply to one line, without the last line feed: `IRQ raise N` and `IRQ lower N` of intercepted inputs come before it. */
   answer(line: string): string {
-    const words = line.split(' ');
-    this.target.beginCommand();
+    const reply = this.reply(line);
+    if (this.changes.length === 0) return reply;
+    return [...this.changes.splice(0), reply].join('\n');
+  }
+
+  private reply(line: string): string {
     try {
-      return this.run(words);
+      this.target.beginCommand();
+      return this.run(line.split(' '));
     } catch (error) {
-      if (error instanceof BadArgument) return `ERR ${error.message}`;
-      throw error;
+      if (error instanceof BadArgument) return `FAIL ${error.message}`;
+      if (!this.target.failed) throw error;
+      this.target.failed(line, error);
+      return `FAIL ${(error instanceof Error ? error.message : String(error)).replaceAll('\n', ' ')}`;
     }
   }
 
@@ -84,7 +93,10 @@ export class QtestCommands {
       case 'irq_intercept_out':
         return this.intercept(this.word(words, 1));
       case 'set_irq_in':
-        return 'FAIL Unknown device';
+        return this.setInput(words);
+      case 'clock_step':
+      case 'clock_set':
+        return this.moveClock(command, words);
       case 'module_load':
         return 'FAIL';
       case '':
@@ -144,8 +156,29 @@ export class QtestCommands {
   private intercept(path: string): string {
     if (!this.target.hasDevice(path)) return 'FAIL Unknown device';
     if (this.intercepted !== undefined && this.intercepted !== path) return 'FAIL IRQ intercept already enabled';
+    if (this.intercepted === undefined)
+      this.target.intercept?.(path, (pin, level) => this.changes.push(`IRQ ${level ? 'raise' : 'lower'} ${pin}`));
     this.intercepted = path;
     return 'OK';
+  }
+
+  private setInput(words: readonly string[]): string {
+    const path = this.word(words, 1);
+    if (!this.target.setInput || !this.target.hasDevice(path)) return 'FAIL Unknown device';
+    const pin = this.address(words, 3);
+    const level = this.address(words, 4) !== 0;
+    if (this.word(words, 2) !== 'unnamed-gpio-in') throw new BadArgument(`${path} has no input named '${words[2]}'`);
+    if (!this.target.setInput(path, pin, level)) throw new BadArgument(`${path} has no input ${pin}`);
+    return 'OK';
+  }
+
+  /** `clock_step [NANOSECONDS]` (default: to the next deadline, of which there is none) and `clock_set NANOSECONDS`. */
+  private moveClock(command: string, words: readonly string[]): string {
+    const { target } = this;
+    if (!target.advance) return `FAIL Unknown command '${command}'`;
+    const value = command === 'clock_set' || words.length > 1 ? this.address(words, 1) : 0;
+    const step = command === 'clock_set' ? Math.max(0, value - target.advance(0)) : value;
+    return `OK ${target.advance(step)}`;
   }
 
   private address(words: readonly string[], at: number): number {

@@ -32,12 +32,12 @@ export function serveQtest(path: string, target: QtestTarget): QtestServer {
 
 function answerLines(socket: Socket, target: QtestTarget): void {
   const commands = new QtestCommands(target);
-  let pending = '';
+  let pending: string[] = []; // pieces of a line whose end is yet to come
   socket.setEncoding('latin1');
   socket.on('data', (chunk: string) => {
-    const lines = (pending + chunk).split('\n');
-    pending = lines.pop() as string;
-    if (lines.length === 0) return;
+    if (!chunk.includes('\n')) return void pending.push(chunk);
+    const lines = (pending.join('') + chunk).split('\n');
+    pending = [lines.pop() as string];
     try {
       const replies = lines.map((line) => `${commands.answer(line)}\n`).join('');
       target.beforeReply();

@@ -16,6 +16,14 @@ export interface QtestTarget {
   out(port: number, size: 1 | 2 | 4, value: number): void;
   /** Whether `irq_intercept_in PATH` finds a device. */
   hasDevice(path: string): boolean;
+  /** Drives input `pin` of a device (`set_irq_in`). False: there is no such device or pin. */
+  setInput?(path: string, pin: number, level: boolean): boolean;
+  /** The device whose inputs are reported (`irq_intercept_in`), and to whom. */
+  intercept?(path: string, tell: (pin: number, level: boolean) => void): void;
+  /** Moves virtual time by so many nanoseconds and returns it (`clock_step`). Absent: as QEMU without `-accel qtest`. */
+  advance?(nanoseconds: number): number;
+  /** A command failed for a reason that is a defect of ours; its reply says so and the session goes on. */
+  failed?(line: string, error: unknown): void;
   /** Before each command: what was started earlier (a device's timed DMA) is complete from here on. */
   beginCommand(): void;
   /** Before the replies to the commands of one packet leave: flush what must be seen first. */
