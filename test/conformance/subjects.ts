@@ -1,4 +1,4 @@
-import { gicv3, its, type Its } from '@doorbell/arm-gic';
+import { gicv3, its, itsNode, type Its } from '@doorbell/arm-gic';
 import { smmuv3, smmuv3Node, type Smmu, type SmmuNodeOptions } from '@doorbell/arm-smmuv3';
 import { plainDevice, type Subject, type SubjectFactory, type Supports } from '@doorbell/conformance';
 import { Platform, definePlugin, type CompletionPolicy, type Plugin } from '@doorbell/platform';
@@ -86,9 +86,12 @@ export const arm = (options: SmmuNodeOptions = {}, name = 'SMMUv3 + ITS'): BackE
         gicv3({ cpus: 2, redistributors: 0x080a_0000 }),
         its({ name: 'its0', commandErrors: 'stall' }),
         smmuv3({ ...options, name: 'smmu0', base: 0x0905_0000 }),
-        bridge(['smmu0', 'smmu1'], ['its0', 'its0']),
+        bridge(['smmu0', 'smmu1'], ['its0', 'its1']),
       )
-      .node(smmuv3Node({ ...options, name: 'smmu1', base: 0x0908_0000 }))
+      .node(
+        smmuv3Node({ ...options, name: 'smmu1', base: 0x0908_0000 }),
+        itsNode({ name: 'its1', base: 0x0810_0000, commandErrors: 'stall' }),
+      )
       .compose();
     return {
       platform,
@@ -97,7 +100,7 @@ export const arm = (options: SmmuNodeOptions = {}, name = 'SMMUv3 + ITS'): BackE
       cpus: [0, 1],
       refuse: (k) => {
         for (const unit of ['smmu0', 'smmu1']) (platform.model(unit) as Smmu).refuseCommand(k);
-        (platform.model('its0') as Its).refuseCommand(k);
+        for (const its of ['its0', 'its1']) (platform.model(its) as Its).refuseCommand(k);
       },
     };
   },
