@@ -185,9 +185,9 @@ function modelsOnly(plugin: Plugin): Plugin {
         hooks.block.tap(plugin.name, (node) => {
           const definition = fn(node);
           if (!definition) return undefined;
-          const { compatible, check, model } = definition;
-          if (!made.has(definition))
-            made.set(definition, { compatible, ...(check && { check }), ...(model && { model }) });
+          const half: { -readonly [K in keyof BlockDefinition]: BlockDefinition[K] } = { ...definition };
+          delete half.driver;
+          if (!made.has(definition)) made.set(definition, half);
           return made.get(definition);
         });
     },

@@ -1,4 +1,4 @@
-import type { CaptureContribution } from '@doorbell/platform';
+import { capturedBlock, type CaptureContribution } from '@doorbell/platform';
 import { tablesOf } from './model/tables.js';
 import type { VtdUnit } from './model/unit.js';
 import { capture, vtd, VTD_COMPATIBLE } from './plugin.js';
@@ -10,7 +10,7 @@ export const vtdCapture: CaptureContribution = {
   plugin: () => vtd(),
   node(node, registers) {
     const width = node.options?.['hostAddressWidth'];
-    const exact = capture.node(registers, {
+    const exact = capture.node(blockOf(registers, node.reg?.[0]?.base), {
       name: node.name,
       ...(typeof width === 'number' && { hostAddressWidth: width }),
     });
@@ -54,3 +54,9 @@ export const vtdCapture: CaptureContribution = {
     PROTECTED_MEMORY: 'disable protected memory (PMEN.EPM = 0) once translation is on',
   },
 };
+
+/** The unit's own registers, where a capture has those of several units. */
+function blockOf(registers: unknown, base: number | undefined): unknown {
+  const block = base === undefined ? null : capturedBlock(registers, base);
+  return block ? { kind: capture.kind, base: block.base, words: Object.fromEntries(block.words) } : registers;
+}

@@ -21,17 +21,19 @@ export interface Image {
 }
 
 const PAGE = 4096;
-const ZERO = new Uint8Array(PAGE);
+/** Bytes read or unpacked at once. */
+const PIECE = 1 << 20;
+const ZERO = new Uint8Array(PIECE);
 /** Headers of a core lie in the first bytes; more than this is no core that anybody writes. */
 const MAX_HEAD = 1 << 22;
 
 /** The file's bytes, unpacked where it is gzipped, in pieces. A damaged gzip stream ends early and says so in `damage`. */
 async function* pieces(file: ImageFile, damage: string[]): AsyncGenerator<Uint8Array> {
-  const raw = createReadStream(file.path, { highWaterMark: 1 << 18 });
+  const raw = createReadStream(file.path, { highWaterMark: PIECE });
   let unpacked: Gunzip | null = null;
   try {
     if (!file.gzipped) yield* raw as AsyncIterable<Uint8Array>;
-    else yield* raw.pipe((unpacked = createGunzip({ chunkSize: 1 << 18 }))) as AsyncIterable<Uint8Array>;
+    else yield* raw.pipe((unpacked = createGunzip({ chunkSize: PIECE }))) as AsyncIterable<Uint8Array>;
   } catch (error) {
     damage.push(`${file.name}: ${error instanceof Error ? error.message : String(error)}`);
   } finally {
@@ -96,8 +98,9 @@ async function loadElf(
   return missing;
 }
 
-/** Pages of zeros stay unallocated. */
+/** Pages of zeros stay unallocated; large pieces of nothing cost one comparison. */
 function store(memory: PhysicalMemory, address: number, bytes: Uint8Array): void {
+  if (bytes.length <= PIECE && Buffer.compare(bytes, ZERO.subarray(0, bytes.length)) === 0) return;
   for (let done = 0; done < bytes.length; ) {
     const n = Math.min(bytes.length - done, PAGE - ((address + done) % PAGE));
     const page = bytes.subarray(done, done + n);
