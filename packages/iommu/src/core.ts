@@ -59,7 +59,10 @@ export class IommuCore {
     private readonly host: SoftwareHost,
     private readonly interrupts: InterruptCore,
   ) {
-    this.groups = new Groups(host.hooks);
+    this.groups = new Groups(host.hooks, (device) => {
+      const mapped = unitFor(host.nodes, device, 'iommuMap');
+      return mapped?.shared ? `${mapped.to}:${mapped.id}` : null;
+    });
     host.hooks.deviceRemoved.intercept({
       // Before anybody else forgets the device: its streams must not outlive it.
       call: (device) => {

@@ -10,9 +10,13 @@ export interface Group {
 export class Groups {
   private readonly members = new Map<string, Set<Device>>();
 
-  constructor(hooks: PlatformHooks) {
+  constructor(
+    hooks: PlatformHooks,
+    /** A stream that the device shares with whoever comes the same way: one group for all of them; null: none. */
+    private readonly sharedStream: (device: Device) => string | null = () => null,
+  ) {
     hooks.deviceAdded.tap('iommu', (device) => this.add(device));
-    hooks.deviceRemoved.tap('iommu', (device) => this.members.get(keyOf(device))?.delete(device));
+    hooks.deviceRemoved.tap('iommu', (device) => this.members.get(this.keyOf(device))?.delete(device));
   }
 
   get devices(): readonly Device[] {
@@ -21,15 +25,17 @@ export class Groups {
 
   of(device: Device): Group {
     this.add(device);
-    return { key: keyOf(device), devices: [...this.members.get(keyOf(device))!] };
+    return { key: this.keyOf(device), devices: [...this.members.get(this.keyOf(device))!] };
   }
 
   private add(device: Device): void {
-    const key = keyOf(device);
+    const key = this.keyOf(device);
     let group = this.members.get(key);
     if (!group) this.members.set(key, (group = new Set()));
     group.add(device);
   }
-}
 
-const keyOf = (device: Device): string => `${device.kind}:${device.segment}:${device.isolation.group}`;
+  private keyOf(device: Device): string {
+    return this.sharedStream(device) ?? `${device.kind}:${device.segment}:${device.isolation.group}`;
+  }
+}
