@@ -119,8 +119,8 @@ export function unitFor(
   nodes: readonly PlatformNode[],
   device: Device,
   map: 'iommuMap' | 'msiMap',
-): { to: string; id: number } | null {
-  let found: { to: string; id: number } | null = null;
+): { to: string; id: number; shared?: boolean } | null {
+  let found: { to: string; id: number; shared?: boolean } | null = null;
   for (const node of nodes) {
     const entries = node[map];
     if (!entries) continue;

@@ -183,7 +183,7 @@ function routeIds(platform: Platform, blocks: readonly Block[], problems: Doorbe
     const wrong = new Set<string>();
     for (const entry of node.iommuMap ?? []) {
       const unit = blocks.find((b) => b.node.name === entry.to)?.model;
-      if (isUnit(unit)) fabric.claim(unit, entry.inputBase, entry.count, entry.outputBase);
+      if (isUnit(unit)) fabric.claim(unit, entry.inputBase, entry.count, entry.outputBase, entry.shared);
       else wrong.add(entry.to);
     }
     problems.push(...[...wrong].map((to) => mapTarget(node.name, 'iommuMap', to)));

@@ -89,13 +89,17 @@ export interface IdMapEntry {
   readonly outputBase: number;
   /** The node that takes them. */
   readonly to: string;
+  /** All ids go to `outputBase` itself: whoever comes this way cannot be told apart (a PCIe controller with one LIODN). */
+  readonly shared?: boolean;
 }
 
 /** Later entries win; `null` where none holds the id. */
-export function mapId(map: readonly IdMapEntry[], id: number): { to: string; id: number } | null {
+export function mapId(map: readonly IdMapEntry[], id: number): { to: string; id: number; shared?: boolean } | null {
   for (let i = map.length - 1; i >= 0; i--) {
     const e = map[i]!;
-    if (id >= e.inputBase && id < e.inputBase + e.count) return { to: e.to, id: e.outputBase + (id - e.inputBase) };
+    if (!(id >= e.inputBase && id < e.inputBase + e.count)) continue;
+    if (e.shared) return { to: e.to, id: e.outputBase, shared: true };
+    return { to: e.to, id: e.outputBase + (id - e.inputBase) };
   }
   return null;
 }
@@ -123,10 +127,10 @@ export class PcieFabric {
   ) {}
 
   /** Sends requester ids [first, first + count) to `unit`, which knows them from `stream` on. Later claims win (a scope beats include-all if claimed after). */
-  claim(unit: TranslationUnit, first = 0, count = 65536, stream = first): void {
+  claim(unit: TranslationUnit, first = 0, count = 65536, stream = first, shared = false): void {
     for (let i = 0; i < count && first + i < 65536; i++) {
       this.units[first + i] = unit;
-      this.streams[first + i] = stream + i;
+      this.streams[first + i] = shared ? stream : stream + i;
     }
   }
 
