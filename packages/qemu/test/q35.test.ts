@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { lapicState, Q35, qemuAvailable, startQ35, type QemuMachine } from '../src/index.js';
-import { Edu } from './edu.js';
+import { Edu } from '../../../test/support/edu.js';
 
 const qemu = qemuAvailable('x86_64');
 if (!qemu.available) console.warn(`skipped: q35 on QEMU: ${qemu.reason}`);

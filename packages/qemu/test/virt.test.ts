@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { acknowledged, qemuAvailable, startVirt, STUB, stubBytes, VIRT, type QemuMachine } from '../src/index.js';
-import { Edu } from './edu.js';
+import { Edu } from '../../../test/support/edu.js';
 
 const qemu = qemuAvailable('aarch64');
 if (!qemu.available) console.warn(`skipped: virt on QEMU: ${qemu.reason}`);

@@ -2,26 +2,32 @@ import { INTERRUPTS } from '@doorbell/irqchip';
 import { IOMMU } from '@doorbell/iommu';
 import { gicv3, its } from '@doorbell/arm-gic';
 import { smmuv3 } from '@doorbell/arm-smmuv3';
-import { Platform, READ, WRITE } from '@doorbell/platform';
+import { plainDevice } from '@doorbell/conformance';
+import { definePlugin, Platform, READ, WRITE } from '@doorbell/platform';
 import { acknowledged, qemuAvailable, startVirt, VIRT, type QemuMachine } from '@doorbell/qemu';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { device, hostBridge } from '../../../packages/arm-smmuv3/test/machine.js';
-import { Edu } from '../../../packages/qemu/test/edu.js';
+import { Edu } from '../../support/edu.js';
 
 const qemu = qemuAvailable('aarch64');
 if (!qemu.available) console.warn(`skipped: Arm drivers on QEMU: ${qemu.reason}`);
+
+const all = (to: string) => [{ inputBase: 0, count: 65536, outputBase: 0, to }];
+/** A host bridge without PCI: requester ids to the SMMU and the ITS as they are. */
+const hostBridge = definePlugin('test-host', { compatible: ['test,host-bridge'] }, [
+  { name: 'pci0', compatible: 'test,host-bridge', iommuMap: all('smmu0'), msiMap: all('its0') },
+]);
 
 /** The drivers that run on our models, unchanged, on QEMU's devices. */
 describe.skipIf(!qemu.available)('Arm drivers on QEMU', () => {
   let machine: QemuMachine;
   let edu: Edu;
   let platform: Platform;
-  const nic = device(4 << 3);
+  const nic = plainDevice(4 << 3);
 
   beforeAll(() => {
     machine = startVirt({ devices: ['edu,dma_mask=0xffffffffffffffff,addr=4'] });
     edu = new Edu(machine.cpu, VIRT.ecam + (4 << 15), VIRT.bars);
-    platform = new Platform({ machine }).use(gicv3({ cpus: 2 }), its(), smmuv3.virt(), ...hostBridge()).compose();
+    platform = new Platform({ machine }).use(gicv3({ cpus: 2 }), its(), smmuv3.virt(), hostBridge).compose();
   });
   afterAll(() => {
     machine.close();

@@ -1,7 +1,7 @@
 import { Smmu } from '@doorbell/arm-smmuv3';
 import { definePlugin, immediate, Platform, WRITE, type CpuPort, type MemoryPort } from '@doorbell/platform';
 import { VIRT, type QemuMachine } from '@doorbell/qemu';
-import { Edu } from '../../../packages/qemu/test/edu.js';
+import { Edu } from '../../support/edu.js';
 import { build, commands, events, SID, SMMU, start, targetOf, type Config } from './config.js';
 
 /** What a configuration came to, as far as both sides let one see. */
