@@ -186,9 +186,10 @@ describe('damaged registers', () => {
     expect(refusal(session).message).toMatch(/no registers of dmar0 at 0xfed90000/);
   });
 
-  it('missing altogether: said', async () => {
+  it('missing altogether, and nothing else says what there is: nothing is guessed either', async () => {
     const session = await open({ 'registers.json': null });
     expect(session.problems.join('\n')).toMatch(/there is no registers.json/);
+    expect(refusal(session)).toMatchObject({ code: 'NOT_IN_CAPTURE' });
   });
 
   it('no JSON: said with the place', async () => {
@@ -248,5 +249,112 @@ describe('damaged tables', () => {
       }
     }
     expect(seen.size).toBeGreaterThan(4);
+  });
+});
+
+describe('states of an Arm machine', () => {
+  const arm = join(import.meta.dirname, 'fixtures/arm-smmuv3-its-nvme.snapshot.gz');
+  const msi = (data: number, address = '0xfffff040') => questionOf({ msi: { requester: '00:01.0', address, data } });
+  const dma = questionOf({ dma: { requester: '00:01.0', iova: '0xfffdf000' } });
+  /** A session whose memory was changed at a word of the walk of `question`. */
+  const changed = async (what: string, word: number, change: (old: number) => number, question = dma) => {
+    const session = await openSession(arm, plugins);
+    const step = session.explain(question).steps.find((s) => s.what === what)!;
+    const at = Number(step.at) - (Number(step.at) % 4) + 4 * word;
+    session.memory.write32(at, change(session.memory.read32(at)) >>> 0);
+    return session;
+  };
+  const config = (value: number) => (old: number) => (old & ~0xe) | (value << 1);
+
+  it('an STE that bypasses: nothing is walked, and the doorbell is written where it is', async () => {
+    const session = await changed('STE', 0, config(4));
+    expect(session.explain(dma)).toMatchObject({ verdict: 'bypass', pa: '0xfffdf000' });
+    expect(session.explain(msi(0, '0x8090040'))).toMatchObject({ verdict: 'delivered', interrupt: { intid: 8193 } });
+    expect(session.explain(msi(0))).toMatchObject({
+      verdict: 'blocked',
+      fault: { code: null, name: 'NOT_A_DOORBELL' },
+    });
+  });
+
+  it('an STE that aborts is silent, one that is not valid is recorded', async () => {
+    const aborting = await changed('STE', 0, config(0));
+    const fault = { code: null, name: 'STE_ABORT' };
+    expect(aborting.explain(dma)).toMatchObject({ verdict: 'fault', fault, recorded: false });
+    expect(aborting.explain(msi(0))).toMatchObject({ verdict: 'blocked', fault });
+    const invalid = await changed('STE', 0, (old) => old & ~1);
+    expect(invalid.explain(dma)).toMatchObject({
+      verdict: 'fault',
+      fault: { code: '0x4', name: 'C_BAD_STE' },
+      recorded: true,
+    });
+  });
+
+  it('a table outside memory is F_WALK_EABT, and the address is named', async () => {
+    const session = await changed('stage-1 descriptor, level 1', 1, () => 0xff);
+    const answer = session.explain(dma);
+    expect(answer).toMatchObject({ verdict: 'fault', fault: { name: 'F_WALK_EABT' } });
+    expect(answer.missing).toHaveLength(1);
+  });
+
+  it('a disabled LPI is pending and blocked, an unmapped event is refused', async () => {
+    const what = 'LPI 8193 configuration byte';
+    const shift = Number((await openSession(arm, plugins)).explain(msi(0)).steps.find((s) => s.what === what)!.at) % 4;
+    const disabled = await changed(what, 0, (old) => old & ~(1 << (8 * shift)), msi(0));
+    expect(disabled.explain(msi(0))).toMatchObject({ verdict: 'blocked', fault: { code: null, name: 'LPI_DISABLED' } });
+    const unmapped = await changed('GITS ITE', 0, (old) => old & ~1, msi(0));
+    expect(unmapped.explain(msi(0))).toMatchObject({ fault: { name: 'UNMAPPED_EVENT' } });
+  });
+
+  const without = async (change: (file: { -readonly [K in keyof SnapshotFile]: SnapshotFile[K] }) => void) => {
+    const file = JSON.parse(gunzipSync(readFileSync(arm)).toString('utf8')) as SnapshotFile;
+    change(file);
+    const path = join(scratch, `arm${n++}.json`);
+    writeFileSync(path, JSON.stringify(file));
+    return openSession(path, plugins);
+  };
+  type Blocks = { blocks: { base: string; registers: Record<string, { value: string }> }[] };
+  const set = (file: SnapshotFile, base: string, name: string, value: string) => {
+    (file.registers as Blocks).blocks.find((b) => b.base === base)!.registers[name]!.value = value;
+  };
+
+  it('a disabled ITS, and a disabled SMMU with and without GBPA.ABORT', async () => {
+    const noIts = await without((f) => set(f, '0x08080000', 'GITS_CTLR', '0x80000000'));
+    expect(noIts.explain(msi(0))).toMatchObject({ fault: { code: null, name: 'ITS_DISABLED' } });
+    const off = await without((f) => set(f, '0x09050000', 'CR0ACK', '0x0000000c'));
+    expect(off.explain(dma)).toMatchObject({ verdict: 'bypass', pa: '0xfffdf000' });
+    const aborting = await without((f) => {
+      set(f, '0x09050000', 'CR0ACK', '0x0000000c');
+      set(f, '0x09050000', 'GBPA', '0x00100000');
+    });
+    expect(aborting.explain(dma)).toMatchObject({ verdict: 'fault', fault: { code: null, name: 'GBPA_ABORT' } });
+  });
+
+  it('ids of another number at the SMMU and at the ITS: each is found', async () => {
+    const session = await without((f) => {
+      f.nodes = f.nodes.map((node) => ({
+        ...node,
+        ...(node.iommuMap && { iommuMap: [{ inputBase: 0x100, count: 256, outputBase: 0, to: 'smmu0' }] }),
+        ...(node.msiMap && { msiMap: [{ inputBase: 0x100, count: 256, outputBase: 0, to: 'its0' }] }),
+      }));
+      f.requesters = { ...f.requesters, aliases: {}, buses: {} };
+    });
+    const at = (requester: string) => questionOf({ msi: { requester, address: '0xfffff040', data: 0 } });
+    const delivered = { verdict: 'delivered', interrupt: { deviceId: 8, intid: 8193 } };
+    expect(session.explain(at('01:01.0'))).toMatchObject(delivered);
+    // A hex string is the unit's own id.
+    expect(session.explain(at('0x8'))).toMatchObject(delivered);
+  });
+
+  it('without a device tree: the SMMU is known by its registers, who takes messages is not', async () => {
+    const file = JSON.parse(gunzipSync(readFileSync(arm)).toString('utf8')) as SnapshotFile;
+    const { memory } = await openSession(arm, plugins);
+    const core = Buffer.concat([...saveElfCore(memory, { machine: 183 })].map((b) => Buffer.from(b)));
+    const [smmuv3] = (file.registers as Blocks).blocks.filter((b) => b.base === '0x09050000');
+    const session = await openSession(
+      directory({ 'memory.elf': core, 'registers.json': JSON.stringify({ smmuv3 }) }),
+      plugins,
+    );
+    expect(session.explain(dma)).toMatchObject({ verdict: 'translated', pa: '0x440a6000' });
+    expect(refusal(session, msi(0))).toMatchObject({ code: 'NOT_IN_CAPTURE' });
   });
 });

@@ -14,3 +14,7 @@ export const UNKNOWN = { unknown: true } as const;
 
 export const isHost = (n: PlatformNode): boolean =>
   n.compatible === COMPATIBLE.pciHost || n.iommuMap !== undefined || n.msiMap !== undefined;
+
+/** Blocks that take messages. */
+export const isController = (n: PlatformNode): boolean => CONTROLLERS.has(n.compatible);
+const CONTROLLERS = new Set<string>([COMPATIBLE.apic, COMPATIBLE.its, COMPATIBLE.v2m, COMPATIBLE.mpicMsi]);

@@ -30,6 +30,8 @@ export interface Restored {
   readonly unmodelled: ReadonlyMap<string, PlatformNode>;
   /** Where the ids of unmodelled units go, by segment. */
   readonly lost: ReadonlyMap<number, LostIds>;
+  /** False: nothing says who translates. */
+  readonly described: boolean;
   /** By node: what its model could not take over. */
   readonly unitProblems: ReadonlyMap<string, readonly string[]>;
 }
@@ -90,6 +92,7 @@ export async function buildRestored(
   // What models wrote when they came up is no part of the machine.
   platform.memoryModel.restore([]);
   await load(platform);
+  const described = nodes.some((n) => !isHost(n));
   const unitProblems = new Map<string, readonly string[]>();
   for (const { name, compatible } of blocks) {
     const model = platform.model(name) as Partial<Restorable> | undefined;
@@ -105,7 +108,7 @@ export async function buildRestored(
     ];
     if (problems.length > 0) unitProblems.set(name, problems);
   }
-  return { platform, source: nodes, nodes: [...blocks, ...hosts], unmodelled, lost, unitProblems };
+  return { platform, source: nodes, nodes: [...blocks, ...hosts], unmodelled, lost, described, unitProblems };
 }
 
 /** Firmware's nodes, made exact by the registers; blocks that only the registers show; who asks whom where firmware does not say. */
@@ -113,26 +116,31 @@ function nodesOf(capture: Capture, contributions: readonly CaptureContribution[]
   const { registers, problems } = capture;
   const found = (n: PlatformNode) => contributions.find((c) => c.compatible.includes(n.compatible));
   const nodes = capture.nodes.nodes.map((n) => found(n)?.node?.(n, registers) ?? n);
+  const bare: string[] = [];
   for (const block of blocksIn(registers)) {
     const { kind } = block;
     const c = contributions.find((x) => x.kind !== undefined && x.kind === kind);
-    const known = (names: readonly string[]) => nodes.some((n) => names.includes(n.compatible));
-    if (c?.bare && !known(c.compatible)) nodes.push(c.bare(block));
-    else if (typeof kind === 'string' && !c && capture.nodes.nodes.length === 0)
-      nodes.push({ name: kind, compatible: kind, options: UNKNOWN });
+    const known = nodes.some((n) => (c?.compatible ?? []).includes(n.compatible));
+    if (c?.bare && !known) {
+      const node = c.bare(block);
+      problems.push(`no firmware table describes ${node.name}: everybody is taken to be behind it`);
+      nodes.push(node);
+      bare.push(node.name);
+    } else if (kind !== undefined && !c && registers === block && capture.nodes.nodes.length === 0)
+      nodes.push({ name: kind as string, compatible: kind as string, options: UNKNOWN });
   }
   if (nodes.some((n) => isX86Unit(n)) && !nodes.some((n) => n.compatible === COMPATIBLE.apic)) {
     problems.push('there is no APIC table: messages end at one local APIC');
     nodes.push({ name: 'apic', compatible: COMPATIBLE.apic, reg: [{ base: 0xfee0_0000, size: 0x10_0000 }] });
   }
-  return withDefaultUnit(nodes);
+  return withDefaultUnit(nodes, bare);
 }
 
 /**
  * Where a segment has one unit, ids that no scope names (functions plugged in later, or gone) are its business too: it is
  * what they would meet. Without any host bridge there is one with segment 0.
  */
-function withDefaultUnit(nodes: readonly PlatformNode[]): PlatformNode[] {
+function withDefaultUnit(nodes: readonly PlatformNode[], bare: readonly string[]): PlatformNode[] {
   const units = nodes.filter((n) => isIommu(n));
   const hosts = nodes.filter((n) => isHost(n));
   const all = (to: string): IdMapEntry => ({ inputBase: 0, count: 65536, outputBase: 0, to });
@@ -154,7 +162,8 @@ function withDefaultUnit(nodes: readonly PlatformNode[]): PlatformNode[] {
     ...hosts.map((h) => {
       const own = units.filter((u) => !isX86Unit(u) || (u.segment ?? 0) === (h.segment ?? 0));
       const maps = new Set((h.iommuMap ?? []).map((e) => e.to));
-      const only = own.length === 1 && isX86Unit(own[0]!) && maps.has(own[0]!.name) ? own[0] : undefined;
+      const asked = own.length === 1 && (bare.includes(own[0]!.name) || (isX86Unit(own[0]!) && maps.has(own[0]!.name)));
+      const only = asked ? own[0] : undefined;
       return only ? { ...h, iommuMap: [all(only.name), ...(h.iommuMap ?? [])] } : h;
     }),
   ];

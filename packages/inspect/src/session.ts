@@ -26,14 +26,22 @@ export async function openSession(path: string, contributions: readonly CaptureC
   try {
     const input = isFile(path) ? openSnapshot(path) : await openCapture(path);
     const restored = 'file' in input ? await input.restore(contributions) : await restoreCapture(input, contributions);
-    const { platform, unmodelled, lost, unitProblems } = restored;
+    const { platform, unmodelled, lost, described, unitProblems } = restored;
     const { requesters } = input;
     const lacks =
       'file' in input
         ? (at: number) => input.lacks(at)
         : (at: number) => input.missing.some((r) => at >= r.first && at <= r.last);
     const remedies = Object.assign({}, ...contributions.map((c) => c.remedies ?? {})) as Record<string, string>;
-    const inspector = new Inspector(platform, { requesters, unmodelled, lost, unitProblems, lacks, remedies });
+    const inspector = new Inspector(platform, {
+      requesters,
+      unmodelled,
+      lost,
+      described,
+      unitProblems,
+      lacks,
+      remedies,
+    });
     const problems = [...input.problems, ...[...unitProblems.values()].flat()];
     return {
       name: path,

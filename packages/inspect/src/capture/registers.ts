@@ -8,13 +8,13 @@ export function withCoveredZeros(values: readonly unknown[]): unknown {
   return Object.fromEntries(filled.map((value, i) => [`file${i}`, value]));
 }
 
-/** The blocks of a value: itself, or what is in it. */
+/** The blocks of a value: itself, or what is in it. One without a `kind` is of the kind that it is called. */
 export function blocksIn(registers: unknown): Record<string, unknown>[] {
   if (!isObject(registers)) return [];
-  const candidates: unknown[] = [registers, ...Object.values(registers).flat()];
-  return candidates
-    .filter(isObject)
-    .filter((c) => isObject(c['words']) || isObject(c['registers']) || isObject(c['named']));
+  const inside = Object.entries(registers).flatMap(([name, v]): Record<string, unknown>[] =>
+    (Array.isArray(v) ? (v as unknown[]) : [v]).filter(isObject).map((block) => ({ kind: name, ...block })),
+  );
+  return [registers, ...inside].filter((c) => isObject(c['words']) || isObject(c['registers']) || isObject(c['named']));
 }
 
 function fill(value: unknown): unknown {

@@ -21,7 +21,7 @@ import {
   type TranslationUnit,
 } from '@doorbell/platform';
 import { refuse } from '../errors.js';
-import { isIommu } from '../kinds.js';
+import { isController, isIommu } from '../kinds.js';
 import { Requesters, type Requester } from '../requesters.js';
 import { BUS, decidingStep, showStep, type Answer, type Verdicts } from './answer.js';
 import { Journal } from './journal.js';
@@ -41,6 +41,8 @@ export interface Knowledge {
   readonly lost?: ReadonlyMap<number, LostIds>;
   /** Those units and controllers, by name. */
   readonly unmodelled?: ReadonlyMap<string, PlatformNode>;
+  /** False: nothing says which units and controllers there are. */
+  readonly described?: boolean;
   /** By unit: what its model could not take over. `NOT_MODELLED` at a sentence's start keeps its DMA questions from being answered. */
   readonly unitProblems?: ReadonlyMap<string, readonly string[]>;
   /** Whether an address is memory that the machine had and the input lacks. */
@@ -137,6 +139,12 @@ export class Inspector {
   /** Who translates for a requester, and under which ids. */
   private placeOf(r: Requester, message: boolean): Place {
     const fabric = this.platform.fabric(r.segment);
+    if (this.known.described === false)
+      throw refuse(
+        'NOT_IN_CAPTURE',
+        'nothing says which IOMMUs and interrupt controllers the machine has',
+        'add its ACPI tables or its device tree',
+      );
     const lost = this.known.lost?.get(r.segment);
     const gone = mapId(lost?.units ?? [], r.id) ?? (message ? mapId(lost?.controllers ?? [], r.id) : null);
     if (gone !== null) throw this.noBackend(gone.to);
@@ -227,6 +235,12 @@ export class Inspector {
       return { verdict: 'blocked', fault: { code: null, name: 'NO_INTERRUPT_CONTROLLER' }, recorded: false };
     const controller = [...(this.known.unmodelled?.values() ?? [])].find((n) => !isIommu(n));
     if (controller) throw this.noBackend(controller.name);
+    if (!platform.allNodes.some((n) => isController(n)))
+      throw refuse(
+        'NOT_IN_CAPTURE',
+        'nothing says which interrupt controller takes messages',
+        'add the ACPI tables or the device tree',
+      );
     const fault = { code: null, name: 'NOT_A_DOORBELL' };
     return { verdict: 'blocked', fault, recorded: false, pa: hex(out.pa) };
   }
