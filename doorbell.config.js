@@ -2,6 +2,8 @@
 import { apic, apicCapture } from '@doorbell/x86-apic';
 import { captures as gicCaptures, gicv2m, gicv3, its } from '@doorbell/arm-gic';
 import { capture as smmuv3Capture, smmuv3 } from '@doorbell/arm-smmuv3';
+import { mpic } from '@doorbell/powerpc-mpic';
+import { pamu } from '@doorbell/powerpc-pamu';
 import { serveQ35, serveVirt } from '@doorbell/boards';
 import { vtd, vtdCapture } from '@doorbell/x86-vtd';
 

@@ -34,7 +34,7 @@ it.each(['README.md', 'docs/plugin-guide.md', 'docs/errors.md', 'docs/glossary.m
 );
 
 it('what the README shows of npm start is what it prints', () => {
-  const machines = ['q35-vtd', 'virt-smmuv3'].map((name) => join(ROOT, 'examples/machines', name));
+  const machines = ['q35-vtd', 'virt-smmuv3', 'qoriq-pamu'].map((name) => join(ROOT, 'examples/machines', name));
   const bin = join(ROOT, 'packages/cli/bin/doorbell.js');
   const r = spawnSync(process.execPath, [bin, 'run', '--tour', ...machines], { cwd: ROOT, encoding: 'utf8' });
   const [, shown] = /```\n( {24}q35-vtd[^]*?)```/.exec(readme)!;

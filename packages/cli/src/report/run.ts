@@ -72,10 +72,18 @@ export function hops(route: readonly Hop[], indent = '  ', width = Infinity): st
   const names = Math.min(28, Math.max(...route.map((h) => h.at.length)));
   return route.map((h) => {
     const room = width - indent.length - Math.max(names, h.at.length) - 2 - h.did.length;
-    const detail = h.detail === '' ? '' : `: ${h.detail}`;
-    const cut = detail.length > room ? `${detail.slice(0, Math.max(room - 1, 0))}…` : detail;
+    const cut = h.detail === '' ? '' : `: ${shorten(h.detail, room - 2)}`;
     return `${indent}${pc.cyan(h.at.padEnd(names))}  ${h.did}${pc.dim(cut)}`;
   });
+}
+
+/** Cuts what was decoded, and keeps what followed from it: `…; why`. */
+function shorten(detail: string, room: number): string {
+  if (detail.length <= room) return detail;
+  const at = detail.lastIndexOf('; ');
+  const why = at < 0 ? '' : detail.slice(at);
+  if (at < 0 || why.length + 2 > room) return `${detail.slice(0, Math.max(room - 1, 0))}…`;
+  return `${detail.slice(0, room - why.length - 1)}…${why}`;
 }
 
 function summary(r: RunReport): string {

@@ -24,11 +24,12 @@ const CONTROLLERS: Readonly<Record<string, string>> = {
   'intel,apic': 'local APICs',
   'arm,gic-v3-its': 'GICv3 ITS',
   'arm,gic-v2m-frame': 'GICv2m frame',
-  'fsl,mpic-msi': 'MPIC message registers',
+  'fsl,mpic-msi': 'MPIC message banks',
 };
 
 const LABEL = 22;
-const COLUMN = 38;
+/** Two machines fit a wide terminal, three a wider one. */
+const COLUMN = 34;
 const WIDTH = 118;
 
 /** The whole tour, for somebody who sees it for the first time. */
@@ -69,7 +70,7 @@ function sideBySide(tours: readonly MachineTour[]): string[] {
     ),
     row(
       'takes interrupts',
-      tours.map((t) => t.controllers.map((c) => CONTROLLERS[c] ?? c).join(', ')),
+      tours.map((t) => [...new Set(t.controllers.map((c) => CONTROLLERS[c] ?? c))].join(', ')),
     ),
     row('window for MSIs', tours.map(windowPhrase)),
   ];
@@ -78,11 +79,11 @@ function sideBySide(tours: readonly MachineTour[]): string[] {
   const alone: string[] = [];
   for (const id of ids.sort((a, b) => rank(a) - rank(b))) {
     const cells = tours.map((t) => t.functions.find((f) => f.id === id));
-    if (cells.filter((c) => c).length < tours.length && tours.length > 1) {
+    if (cells.filter((c) => c).length < Math.min(2, tours.length)) {
       alone.push(CLASSES[cells.find((c) => c)!.class] ?? id);
       continue;
     }
-    const first = cells.find((c) => c)!;
+    const first = cells.find((c) => c !== undefined)!;
     lines.push('', row(pc.bold(CLASSES[first.class] ?? `class ${first.class}`), cells.map(who)));
     lines.push(
       row(
@@ -118,7 +119,7 @@ function windowPhrase(t: MachineTour): string {
 
 /** The way of one message. */
 function followed(t: MachineTour): string[] {
-  const f = t.functions.find((x) => x.msi);
+  const f = t.functions.find((x) => x.msi && x.iommu) ?? t.functions.find((x) => x.msi);
   const v = f?.msi?.vectors[0];
   if (!f || !v) return [];
   return [heading(`${t.name}: vector 0 of ${f.bdf}, hop by hop`), ...hops(v.route, '  ', WIDTH), ''];
@@ -155,10 +156,16 @@ function forged(t: MachineTour): string[] {
 function verdict(label: string, f: Forgery): string[] {
   const { forged, attacker, victim } = f;
   const accepted = forged.delivered !== null;
+  if (accepted && !f.deceived)
+    return [
+      `  ${pad(label, LABEL)}${pc.green(`harmless: ${arrival(forged)}, an interrupt of ${attacker} itself`)}`,
+      ...hops(forged.route.slice(-3), '      ', WIDTH),
+    ];
   const code = forged.blocked?.code ? ` (${forged.blocked.code})` : '';
   const what = accepted
     ? pc.yellow(`accepted: ${arrival(forged)}; ${attacker} interrupts in the name of ${victim}`)
     : pc.green(`blocked: ${forged.blocked?.name ?? 'nothing arrived'}${code}`);
-  const why = accepted ? [`      ${pc.dim(f.setting)}`] : hops(forged.route.slice(-3), '      ', WIDTH);
+  const decides = forged.route.filter((h) => h.at === forged.route.at(-1)?.at);
+  const why = accepted ? [`      ${pc.dim(f.setting)}`] : hops(decides.slice(-3), '      ', WIDTH);
   return [`  ${pad(label, LABEL)}${what}`, ...why];
 }

@@ -10,6 +10,7 @@ import {
 } from '@doorbell/platform';
 import type { Backends } from './backends.js';
 import { dumpedFunctions, standIns, type SegmentFunctions } from './functions.js';
+import { fit, isHost, unique, wide, withApic, withQoriq, withSegments } from './fit.js';
 import { AddressSpace } from './space.js';
 
 /** Something that did not work, in the words of CONTRACTS `failures`. */
@@ -49,7 +50,6 @@ const GIB4 = 2 ** 32;
 const MIB = 2 ** 20;
 /** Who takes messages. */
 const CONTROLLERS = new Set<string>([COMPATIBLE.apic, COMPATIBLE.its, COMPATIBLE.v2m, COMPATIBLE.mpicMsi]);
-const isHost = (node: PlatformNode): boolean => node.options?.['functions'] !== undefined;
 
 /** Builds the platform that a machine's tables, tree and dump describe. Never throws for what they hold: that becomes failures and notes. */
 export function buildPlatform(machine: Machine, backends: Backends, options: BuildOptions = {}): MachinePlatform {
@@ -57,8 +57,12 @@ export function buildPlatform(machine: Machine, backends: Backends, options: Bui
   const read = platformNodes(machine, description);
   const failures: Failure[] = [];
   const notes = read.omitted.map((o) => `${o.name}: ${o.why}`);
-  const all = (options.adjust ?? ((n) => n))(withSegments(machine, withApic(machine, unique(read.nodes), notes)));
+  const all = (options.adjust ?? ((n) => n))(
+    withSegments(machine, withApic(machine, withQoriq(machine, description, unique(read.nodes), notes), notes)),
+  );
   const hosts = all.filter(isHost);
+  for (const h of hosts)
+    if (h.compatible !== PCI_HOST_ECAM) notes.push(`${h.name} (${h.compatible}): a plain host bridge stands in for it`);
   const beside = new AddressSpace();
   for (const n of all) beside.take(...(n.reg ?? []));
   let units = all.filter((n) => !isHost(n)).map((n) => fit(wide(n, hosts), beside, notes));
@@ -222,79 +226,6 @@ const need = (functions: readonly Placed[]): number =>
     const bars = Object.values(d.bars ?? {}).reduce((s, b) => s + b.size, 0);
     return sum + 2 * bars + ('children' in d ? 4 * MIB + need(d.children) : 0);
   }, 0);
-
-/** Two host bridges of one name or segment, as damaged or unusual trees have them, become two. */
-function unique(nodes: readonly PlatformNode[]): PlatformNode[] {
-  const names = new Set<string>();
-  const segments = new Set<number>();
-  return nodes.map((node) => {
-    let { name, segment } = node;
-    while (names.has(name)) name += "'";
-    names.add(name);
-    if (!isHost(node)) return name === node.name ? node : { ...node, name };
-    segment ??= 0;
-    while (segments.has(segment)) segment++;
-    segments.add(segment);
-    return { ...node, name, segment };
-  });
-}
-
-/** An x86 machine has local APICs, whether its MADT was collected or not. */
-function withApic(machine: Machine, nodes: PlatformNode[], notes: string[]): PlatformNode[] {
-  const x86 = machine.dmar !== null || machine.ivrs !== null;
-  if (!x86 || nodes.some((n) => n.compatible === COMPATIBLE.apic)) return nodes;
-  notes.push('there is no APIC table: one CPU is assumed');
-  const reg = [{ base: 0xfee0_0000, size: 0x10_0000 }];
-  return [{ name: 'apic', compatible: COMPATIBLE.apic, reg, options: { cpus: 1 } }, ...nodes];
-}
-
-/** Segments of the dump that no table names have a host bridge too. */
-function withSegments(machine: Machine, nodes: PlatformNode[]): PlatformNode[] {
-  const have = new Set(nodes.filter(isHost).map((n) => n.segment ?? 0));
-  const missing = new Set((machine.pci?.functions ?? []).map((p) => p.facts.source.domain).filter((s) => !have.has(s)));
-  return [
-    ...nodes,
-    ...[...missing].map((segment) => ({
-      name: `pci${segment}`,
-      compatible: PCI_HOST_ECAM,
-      segment,
-      options: { windows: [], functions: [] },
-    })),
-  ];
-}
-
-/** Units whose ids go beyond the usual 16 bits have as many as the maps to them need. */
-function wide(node: PlatformNode, hosts: readonly PlatformNode[]): PlatformNode {
-  const option =
-    node.compatible === COMPATIBLE.smmuv3 ? 'sidBits' : node.compatible === COMPATIBLE.its ? 'deviceBits' : null;
-  if (option === null) return node;
-  const maps = hosts.flatMap((h) => (option === 'sidBits' ? h.iommuMap : h.msiMap) ?? []);
-  const last = Math.max(0, ...maps.filter((e) => e.to === node.name).map((e) => e.outputBase + e.count - 1));
-  const bits = Math.max(16, Math.ceil(Math.log2(last + 1)));
-  return bits > 16 ? { ...node, options: { ...node.options, [option]: bits } } : node;
-}
-
-/** What the models of interrupt controllers have to be told beside what firmware's nodes say. */
-function fit(node: PlatformNode, beside: AddressSpace, notes: string[]): PlatformNode {
-  const cpus = node.options?.['cpus'] as number | undefined;
-  if (node.compatible === COMPATIBLE.apic && (cpus ?? 1) > 255) {
-    notes.push(`${node.name}: 255 of ${cpus} CPUs, the others need x2APIC mode`);
-    return { ...node, options: { ...node.options, cpus: 255 } };
-  }
-  if (node.compatible !== COMPATIBLE.gicv3) return node;
-  const wanted = cpus ?? 1;
-  const [distributor, told] = node.reg ?? [];
-  if (!distributor) return node;
-  if (!told) notes.push(`${node.name}: its redistributors are put where nothing else is`);
-  const redistributors = told ?? beside.place(wanted * 0x20000, { from: distributor.base, align: 0x10000 });
-  // A redistributor takes two 64 KiB frames; GICv4 four.
-  const virtualLpis = redistributors.size >= wanted * 0x40000;
-  const room = Math.max(1, Math.floor(redistributors.size / (virtualLpis ? 0x40000 : 0x20000)));
-  if (room < wanted) notes.push(`${node.name}: ${room} of ${wanted} CPUs, those of its first redistributor region`);
-  const options = { ...node.options, cpus: Math.min(room, wanted), spis: 960, virtualLpis };
-  const size = options.cpus * (virtualLpis ? 0x40000 : 0x20000);
-  return { ...node, reg: [distributor, { base: redistributors.base, size }], options };
-}
 
 const hex4 = (n: number): string => n.toString(16).padStart(4, '0');
 const bdf = (id: number): string =>

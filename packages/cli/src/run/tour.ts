@@ -44,6 +44,8 @@ export interface Forgery {
   /** What the victim's own write comes to. */
   readonly own: Seen;
   readonly forged: Seen;
+  /** Whether the CPU takes the forged write for the victim's. */
+  readonly deceived: boolean;
 }
 
 /** `doorbell run --tour`. Returns the exit code: 0 where everything went as it should. */
@@ -64,8 +66,7 @@ export function tour(inputs: readonly string[], backends: Backends): number {
 const asItShould = (t: MachineTour): boolean =>
   t.failures.length === 0 &&
   (t.refusal === null || Object.values(t.refusal.unchanged).every(Boolean)) &&
-  (t.forgery === null ||
-    (t.forgery.guarded.forged.delivered === null && t.forgery.unguarded?.forged.delivered !== null));
+  (t.forgery === null || (!t.forgery.guarded.deceived && t.forgery.unguarded?.deceived !== false));
 
 function tourOf(name: string, machine: Machine, backends: Backends): MachineTour {
   const build: Build = (adjust = (n) => n) => buildPlatform(machine, backends, { name, adjust });
@@ -136,7 +137,7 @@ function windowTooSmall(platform: Platform, { victim, attacker }: Pair): Refusal
   return refusal(
     platform,
     b,
-    `${a.name} and ${b.name} share a domain, each with a controller of its own; its window is ${hex(base)}, ${granule} bytes`,
+    `${a.name} and ${b.name} share a domain, each with a controller of its own; the window is ${hex(base)}, ${granule} bytes`,
     `allocateVectors(${b.name}, { min: 1 })`,
     () => pci.allocateVectors(b, { min: 1, max: 1 }),
     () => {
@@ -204,6 +205,7 @@ function stateOf(platform: Platform, device: PciDevice): Record<string, string> 
 
 /** The same machine with one more controller like the victim's, which takes the attacker's messages. */
 function withSecondController(nodes: readonly PlatformNode[], { victim, attacker }: Pair): readonly PlatformNode[] {
+  if (victim.msiController !== attacker.msiController) return nodes;
   const first = nodes.find((n) => n.name === victim.msiController)!;
   const { base, size } = first.reg![0]!;
   const taken = nodes.flatMap((n) => n.reg ?? []);
@@ -234,7 +236,20 @@ function forge(build: Build, pair: Pair, nodes: readonly PlatformNode[], backend
       ),
     null,
   );
-  return { guarded, unguarded };
+  return { guarded, unguarded: unguarded ?? sharing(build, pair) };
+}
+
+/** Where each has a controller of its own, that is the check: once more with one for both. */
+function sharing(build: Build, pair: Pair): Forgery | null {
+  const [own, other] = [pair.victim.msiController!, pair.attacker.msiController!];
+  if (own === other) return null;
+  const shared = (n: PlatformNode): PlatformNode =>
+    n.msiMap ? { ...n, msiMap: n.msiMap.map((e) => (e.to === other ? { ...e, to: own } : e)) } : n;
+  const setting = `both send to ${own}: who may write its page may raise each of its interrupts`;
+  return using(
+    build((nodes) => nodes.map(shared)),
+    (b) => forgeOn(b.platform, pair, setting),
+  );
 }
 
 function forgeOn(platform: Platform, { victim, attacker }: Pair, setting: string): Forgery {
@@ -252,7 +267,8 @@ function forgeOn(platform: Platform, { victim, attacker }: Pair, setting: string
   const message = vectors.message(index);
   const own = fire(platform, a, index);
   const forged = write(platform, b, message);
-  return { setting, victim: a.name, attacker: b.name, index, ...shown(message), own, forged };
+  const deceived = forged.delivered !== null && JSON.stringify(forged.delivered) === JSON.stringify(own.delivered);
+  return { setting, victim: a.name, attacker: b.name, index, ...shown(message), own, forged, deceived };
 }
 
 /** Calls `body` with a change to one node that the configuration offers, if it does. */

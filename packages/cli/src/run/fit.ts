@@ -1,0 +1,129 @@
+import { COMPATIBLE, walk, type Machine, type MachineDescription } from '@doorbell/firmware';
+import { PCI_HOST_ECAM } from '@doorbell/pci';
+import type { PlatformNode } from '@doorbell/platform';
+import type { AddressSpace } from './space.js';
+
+/** Host bridges are the nodes that hold functions. */
+export const isHost = (node: PlatformNode): boolean => node.options?.['functions'] !== undefined;
+
+/** Two host bridges of one name or segment, as damaged or unusual trees have them, become two. */
+export function unique(nodes: readonly PlatformNode[]): PlatformNode[] {
+  const names = new Set<string>();
+  const segments = new Set<number>();
+  return nodes.map((node) => {
+    let { name, segment } = node;
+    while (names.has(name)) name += "'";
+    names.add(name);
+    if (!isHost(node)) return name === node.name ? node : { ...node, name };
+    segment ??= 0;
+    while (segments.has(segment)) segment++;
+    segments.add(segment);
+    return { ...node, name, segment };
+  });
+}
+
+/** An x86 machine has local APICs, whether its MADT was collected or not. */
+export function withApic(machine: Machine, nodes: PlatformNode[], notes: string[]): PlatformNode[] {
+  const x86 = machine.dmar !== null || machine.ivrs !== null;
+  if (!x86 || nodes.some((n) => n.compatible === COMPATIBLE.apic)) return nodes;
+  notes.push('there is no APIC table: one CPU is assumed');
+  const reg = [{ base: 0xfee0_0000, size: 0x10_0000 }];
+  return [{ name: 'apic', compatible: COMPATIBLE.apic, reg, options: { cpus: 1 } }, ...nodes];
+}
+
+/** Segments of the dump that no table names have a host bridge too. */
+export function withSegments(machine: Machine, nodes: PlatformNode[]): PlatformNode[] {
+  const have = new Set(nodes.filter(isHost).map((n) => n.segment ?? 0));
+  const missing = new Set((machine.pci?.functions ?? []).map((p) => p.facts.source.domain).filter((s) => !have.has(s)));
+  return [
+    ...nodes,
+    ...[...missing].map((segment) => ({
+      name: `pci${segment}`,
+      compatible: PCI_HOST_ECAM,
+      segment,
+      options: { windows: [], functions: [] },
+    })),
+  ];
+}
+
+/** Units whose ids go beyond the usual 16 bits have as many as the maps to them need. */
+export function wide(node: PlatformNode, hosts: readonly PlatformNode[]): PlatformNode {
+  const option =
+    node.compatible === COMPATIBLE.smmuv3 ? 'sidBits' : node.compatible === COMPATIBLE.its ? 'deviceBits' : null;
+  if (option === null) return node;
+  const maps = hosts.flatMap((h) => (option === 'sidBits' ? h.iommuMap : h.msiMap) ?? []);
+  const last = Math.max(0, ...maps.filter((e) => e.to === node.name).map((e) => e.outputBase + e.count - 1));
+  const bits = Math.max(16, Math.ceil(Math.log2(last + 1)));
+  return bits > 16 ? { ...node, options: { ...node.options, [option]: bits } } : node;
+}
+
+/** What the models of interrupt controllers have to be told beside what firmware's nodes say. */
+export function fit(node: PlatformNode, beside: AddressSpace, notes: string[]): PlatformNode {
+  const cpus = node.options?.['cpus'] as number | undefined;
+  if (node.compatible === COMPATIBLE.apic && (cpus ?? 1) > 255) {
+    notes.push(`${node.name}: 255 of ${cpus} CPUs, the others need x2APIC mode`);
+    return { ...node, options: { ...node.options, cpus: 255 } };
+  }
+  if (node.compatible !== COMPATIBLE.gicv3) return node;
+  const wanted = cpus ?? 1;
+  const [distributor, told] = node.reg ?? [];
+  if (!distributor) return node;
+  if (!told) notes.push(`${node.name}: its redistributors are put where nothing else is`);
+  const redistributors = told ?? beside.place(wanted * 0x20000, { from: distributor.base, align: 0x10000 });
+  // A redistributor takes two 64 KiB frames; GICv4 four.
+  const virtualLpis = redistributors.size >= wanted * 0x40000;
+  const room = Math.max(1, Math.floor(redistributors.size / (virtualLpis ? 0x40000 : 0x20000)));
+  if (room < wanted) notes.push(`${node.name}: ${room} of ${wanted} CPUs, those of its first redistributor region`);
+  const options = { ...node.options, cpus: Math.min(room, wanted), spis: 960, virtualLpis };
+  const size = options.cpus * (virtualLpis ? 0x40000 : 0x20000);
+  return { ...node, reg: [distributor, { base: redistributors.base, size }], options };
+}
+
+/**
+ * What boot firmware adds to a QorIQ's tree, and our board code here: the LIODN of each PCI controller that names a PAMU, and which MSI bank serves
+ * it. Banks lie inside their MPIC, so their nodes have an address instead of a range.
+ */
+export function withQoriq(
+  machine: Machine,
+  d: MachineDescription,
+  nodes: readonly PlatformNode[],
+  notes: string[],
+): PlatformNode[] {
+  const banks = nodes.filter((n) => n.compatible === COMPATIBLE.mpicMsi);
+  if (machine.tree === null || banks.length === 0) return [...nodes];
+  const cpus = [...walk(machine.tree.root)].filter((n) => n.strings('device_type').includes('cpu')).length;
+  const second = banks.some((b) => (b.options?.['tree'] as readonly string[]).includes('fsl,mpic-msi-v4.3'));
+  let next = 1;
+  const known = new Set(d.iommus.flatMap((u) => u.liodns ?? []).map((l) => l.liodn));
+  const assign = (): number => {
+    while (known.has(next)) next++;
+    return next++;
+  };
+  let hosts = 0;
+  return nodes.map((n) => {
+    if (n.compatible === COMPATIBLE.mpic)
+      return { ...n, options: { cpus: Math.min(Math.max(cpus, 1), 32), version: second ? 0x0403 : 0x0402 } };
+    if (n.compatible === COMPATIBLE.mpicMsi) {
+      const { reg, ...rest } = n;
+      return { ...rest, options: { at: reg![0]!.base, doorbell: n.options!['doorbell'] } };
+    }
+    if (!isHost(n)) return n;
+    const path = n.options!['node'];
+    const bank = banks[hosts++ % banks.length]!;
+    const msiMap = n.msiMap ?? [{ inputBase: 0, count: 65536, outputBase: 0, to: bank.name }];
+    if (!n.msiMap && banks.length > 1)
+      notes.push(`${n.name}: ${bank.name} is taken for its MSIs, as any bank would do`);
+    const unit = d.iommus.find((u) => u.liodns?.some((l) => l.device === path));
+    if (unit === undefined) {
+      if (d.iommus.length > 0) notes.push(`${n.name}: the tree does not say which PAMU serves it (fsl,iommu-parent)`);
+      return { ...n, msiMap };
+    }
+    const told = unit.liodns!.find((l) => l.device === path)!.liodn;
+    const liodn = told ?? assign();
+    if (told === null)
+      notes.push(`${n.name}: LIODN ${liodn} at ${unit.name} is assigned, the tree leaves it to the boot loader`);
+    // One LIODN for all that the controller sends: the stand-in below it is all there is.
+    const first = d.pciHosts.find((h) => h.node === path)?.firstBus ?? 0;
+    return { ...n, msiMap, iommuMap: [{ inputBase: (first + 1) << 8, count: 1, outputBase: liodn, to: unit.name }] };
+  });
+}
