@@ -25,6 +25,7 @@ const LINES = token<{ line(source: number, up: boolean): void }>('hardware:mpic-
 
 /** CCSR of P4080 and its like. */
 const CCSR = 0xfe00_0000;
+const FIRST_PAMU = 0x2_0000;
 
 export interface PamuNode extends PamuOptions, DriverOptions {
   /** Default `pamu` and its number. */
@@ -55,7 +56,7 @@ const UNIT: BlockDefinition = {
         base: ctx.node.reg![0]!.base,
         tables: ctx.service(PAMU_TABLES),
         bypass: guts === undefined ? null : { guts, index: pamuConfig(ctx.node).index },
-        options: (ctx.node.options ?? {}) as DriverOptions,
+        options: ctx.node.options ?? {},
       });
       ctx.service(IOMMU).addUnit(unit);
       return {};
@@ -109,7 +110,8 @@ export function pamu(...units: readonly PamuNode[]): Plugin {
 }
 
 /** The nodes of PAMUs and of the global utilities of their SoC. */
-export function pamuNodes(units: readonly PamuNode[], ccsr = CCSR): PlatformNode[] {
+export function pamuNodes(units: readonly PamuNode[]): PlatformNode[] {
+  const ccsr = (units[0]?.base ?? CCSR + FIRST_PAMU) - FIRST_PAMU;
   return [
     {
       name: 'guts0',
@@ -118,7 +120,7 @@ export function pamuNodes(units: readonly PamuNode[], ccsr = CCSR): PlatformNode
       endian: 'big',
     },
     ...units.map(({ name, base, ...options }, i): PlatformNode => {
-      const at = base ?? ccsr + 0x2_0000 + PAMU_SIZE * i;
+      const at = base ?? ccsr + FIRST_PAMU + PAMU_SIZE * i;
       const reg = [{ base: at, size: PAMU_SIZE }];
       return { name: name ?? `pamu${i}`, compatible: 'fsl,pamu', reg, endian: 'big', options };
     }),
