@@ -6,6 +6,7 @@ import { openSession, questionOf, takeSnapshot, type Session, type SnapshotFile 
 import { DoorbellError, saveElfCore, saveRaw, type CaptureContribution } from '@doorbell/platform';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { contributions } from './config.js';
+import { readTruth } from './truth.js';
 
 /*
  * Small captures made of a fixture: a directory with a memory dump and registers.json, changed in one way each. There are no firmware
@@ -356,5 +357,52 @@ describe('states of an Arm machine', () => {
     );
     expect(session.explain(dma)).toMatchObject({ verdict: 'translated', pa: '0x440a6000' });
     expect(refusal(session, msi(0))).toMatchObject({ code: 'NOT_IN_CAPTURE' });
+  });
+
+  const acpi = (name: string) => readFileSync(join(import.meta.dirname, 'fixtures/virt-acpi', name));
+  type Block = { kind: string; base: string; registers: Record<string, object> };
+  const machine = async (change: (blocks: Block[]) => Block[], apic: string) => {
+    const file = JSON.parse(gunzipSync(readFileSync(arm)).toString('utf8')) as SnapshotFile;
+    const { memory } = await openSession(arm, plugins);
+    const core = Buffer.concat([...saveElfCore(memory, { machine: 183 })].map((b) => Buffer.from(b)));
+    const { blocks } = file.registers as { blocks: Block[] };
+    const registers = Object.fromEntries(change(blocks).map((b, i) => [`${b.kind}${i}`, b]));
+    const tables = { 'IORT.dat': acpi('IORT.dat'), 'APIC.dat': acpi(apic), 'MCFG.dat': acpi('MCFG.dat') };
+    return directory({ 'memory.elf': core, 'registers.json': JSON.stringify(registers), ...tables });
+  };
+
+  it('booted with ACPI: every fact holds without a device tree', async () => {
+    const session = await openSession(await machine((b) => b, 'APIC.dat'), plugins);
+    const text = gunzipSync(
+      readFileSync(join(import.meta.dirname, 'fixtures/arm-smmuv3-its-nvme.truth.json.gz')),
+    ).toString();
+    const { facts } = readTruth(JSON.parse(text));
+    for (const { question, said, expected, source } of facts)
+      expect({ source, said: said(session.explain(question)) }).toEqual({ source, said: expected });
+    expect(facts).toHaveLength(984);
+  });
+
+  it.each([
+    ['', 0x20000, 0x11],
+    [' of GICv4', 0x40000, 0x13],
+  ])('with four redistributors%s', async (_, stride, typer) => {
+    const dir = await machine((blocks) => {
+      const gicr = blocks.find((b) => b.kind === 'gicr')!;
+      const cpus = [0, 1, 2, 3].map((cpu) => ({
+        ...gicr,
+        base: `0x${(0x080a0000 + cpu * stride).toString(16)}`,
+        registers: {
+          ...gicr.registers,
+          GICR_TYPER: { offset: '0x8', width: 64, value: `0x${(cpu * 256 + typer).toString(16)}` },
+        },
+      }));
+      return [...blocks.filter((b) => b !== gicr), ...cpus];
+    }, 'APIC-4.dat');
+    const session = await openSession(dir, plugins);
+    expect(session.explain(msi(0))).toMatchObject({ verdict: 'delivered', interrupt: { intid: 8193, cpu: 0 } });
+    // MAPC to the last of them.
+    const step = session.explain(msi(0)).steps.find((s) => s.what === 'GITS CTE')!;
+    session.memory.write32(Number(step.at), 1 | (3 << 1));
+    expect(session.explain(msi(0))).toMatchObject({ verdict: 'delivered', interrupt: { intid: 8193, cpu: 3 } });
   });
 });

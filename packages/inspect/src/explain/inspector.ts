@@ -152,16 +152,12 @@ export class Inspector {
     const unknown = [...(this.known.unmodelled?.values() ?? [])].find((n) => isIommu(n));
     if (unknown && !r.raw && !fabric.unitOf(r.id)) throw this.noBackend(unknown.name);
     if (r.raw) {
-      // An id as the unit sees it: a StreamID may be another number than the requester id that it comes from.
+      // An id as the unit sees it: a StreamID may be another number than the requester id that it comes from, or come from nowhere on PCI.
       const wire = this.wireOf(r.id, r.segment);
-      if (wire < 0 && r.id > 0xffff) {
-        const unit = this.anyUnit();
-        return { segment: r.segment, requester: -1, stream: r.id, deviceId: r.id, unit };
-      }
-      const requester = wire < 0 ? r.id : wire;
-      const unit = fabric.unitOf(requester);
-      const stream = unit ? fabric.streamOf(requester) : r.id;
-      return { segment: r.segment, requester, stream, deviceId: fabric.deviceIdOf(requester), unit };
+      const unit = wire < 0 ? this.onlyUnit() : fabric.unitOf(wire);
+      const requester = wire < 0 && !unit && r.id <= 0xffff ? r.id : wire;
+      const deviceId = requester >= 0 ? fabric.deviceIdOf(requester) : r.id <= 0xffff ? fabric.deviceIdOf(r.id) : r.id;
+      return { segment: r.segment, requester, stream: r.id, deviceId, unit };
     }
     const unit = fabric.unitOf(r.id);
     const stream = unit ? fabric.streamOf(r.id) : r.id;
@@ -176,12 +172,12 @@ export class Inspector {
     return -1;
   }
 
-  private anyUnit(): TranslationUnit | undefined {
+  private onlyUnit(): TranslationUnit | undefined {
     const units = this.platform.allNodes.flatMap((n) => {
       const model = this.platform.model(n.name);
       return typeof model?.translate === 'function' ? [model as TranslationUnit] : [];
     });
-    return units[0];
+    return units.length === 1 ? units[0] : undefined;
   }
 
   private askDma(q: Question & { kind: 'dma' }, where: Place): Verdicts {
