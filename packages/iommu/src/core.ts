@@ -1,7 +1,8 @@
 import { READ, WRITE, DoorbellError, token, type Device, type Service, type SoftwareHost } from '@doorbell/platform';
 import { INTERRUPTS, unitFor, type Doorbell, type InterruptCore } from '@doorbell/irqchip';
 import { intersect, lacks } from './capabilities.js';
-import { Domain, type DomainType, type FlushMode, type GuestView, type MsiDemand } from './domain.js';
+import { Domain } from './domain.js';
+import type { DomainType, FlushMode, GuestView, MsiDemand } from './domain-types.js';
 import * as errors from './errors.js';
 import { Groups, type Group } from './groups.js';
 import { moveGroup, switchStreams, type Member } from './move.js';

@@ -12,45 +12,12 @@ import {
 import type { Doorbell } from '@doorbell/irqchip';
 import { IovaAllocator } from './iova-allocator.js';
 import * as errors from './errors.js';
+import type { DomainSetup, DomainType, FlushMode, GuestView, MsiDemand } from './domain-types.js';
 import { MsiWindow, withPages, pagesOf } from './window.js';
 import type { AttachTarget, DomainTable, IommuUnit, ReservedRegion, UnitCapabilities } from './unit.js';
 
-/** Names as in the Linux IOMMU API; `nested` is a guest's stage 1 on a parent. */
-export type DomainType = 'unmanaged' | 'dma' | 'identity' | 'blocked' | 'nested';
-
-/** When stale translations end: `strict` before `unmap` returns, `lazy` with the next `flush` (by hand or after 256 unmaps). */
-export type FlushMode = 'strict' | 'lazy';
-
 /** Lazy unmaps that wait at most. */
 const LAZY_LIMIT = 256;
-
-/** How the window of a nested domain looks from the guest. */
-export interface GuestView {
-  /** Where the guest's stage 1 has the parent's doorbell IOVA; default: at the same address. */
-  doorbell(parentIova: number): number;
-}
-
-export interface DomainSetup {
-  readonly name: string;
-  readonly type: DomainType;
-  readonly flush: FlushMode;
-  /** Null for identity and blocked. */
-  readonly table: DomainTable | null;
-  readonly capabilities: UnitCapabilities | null;
-  readonly parent: Domain | null;
-  readonly guest: GuestView | null;
-}
-
-/** What a caller has to reserve for MSIs, before anything needs it. */
-export interface MsiDemand {
-  readonly pages: number;
-  /** Bytes of one page. */
-  readonly granule: number;
-  readonly bytes: number;
-  readonly doorbells: readonly errors.DoorbellPage[];
-  /** The fixed window that makes a reservation needless; null where MSIs are translated. */
-  readonly fixed: Range | null;
-}
 
 /**
  * One address space for devices. `map` and `unmap` are whole calls: they happen or throw with nothing changed.
@@ -252,7 +219,7 @@ export class Domain {
         { domain: this.name, mapped: this.ownWindow.mapped },
       );
     }
-    if (this.ownWindow) this.allocator?.free(this.ownWindow.range.first, this.ownWindow.size);
+    if (this.ownWindow) this.allocator?.include(this.ownWindow.range);
     this.ownWindow = null;
   }
 

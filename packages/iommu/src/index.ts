@@ -1,4 +1,5 @@
-export { Domain, type DomainType, type FlushMode, type GuestView, type MsiDemand } from './domain.js';
+export { Domain } from './domain.js';
+export type { DomainType, FlushMode, GuestView, MsiDemand } from './domain-types.js';
 export * from './core.js';
 export type { DoorbellPage, MsiArithmetic } from './errors.js';
 export type { Group } from './groups.js';

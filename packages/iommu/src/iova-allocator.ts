@@ -45,6 +45,11 @@ export class IovaAllocator {
     }
   }
 
+  /** Gives an excluded range back, exactly. */
+  include(range: Range): void {
+    this.give(range.first, range.last);
+  }
+
   digest(): string {
     const ranges = Array.from(this.firsts.subarray(0, this.count));
     return ranges.map((f, i) => `${f.toString(16)}-${this.lasts[i]!.toString(16)}`).join(' ');
