@@ -1,5 +1,5 @@
 import type { Gicv3 } from '@doorbell/arm-gic';
-import { PCI_HARDWARE } from '@doorbell/pci';
+import { at, definePciFunction, PCI_HARDWARE } from '@doorbell/pci';
 import { Platform, type MmioRegion } from '@doorbell/platform';
 import type { Ioapic } from '@doorbell/x86-apic';
 import type { VtdNode } from '@doorbell/x86-vtd';
@@ -65,10 +65,23 @@ export const serveQ35: ServeBoard = (devices, observe) => {
   return { platform, subtractive: true, overlay: [noLocalApic(platform)], inputs: { ioapic: inputs } };
 };
 
+/** What QEMU's generic host bridge shows of itself. */
+const HOST_BRIDGE = definePciFunction({
+  name: 'generic host bridge',
+  vendor: 0x1b36,
+  device: 0x0008,
+  subsystem: { vendor: 0x1af4, device: 0x1100 },
+  classCode: 0x060000,
+  pcie: false,
+});
+
 /** QEMU's virt with `iommu=smmuv3,gic-version=3,its=on`: 256 MiB, two CPUs that acknowledge at once. */
 export const serveVirt: ServeBoard = (devices, observe) => {
   const options = devices.map((text) => new DeviceOption(text));
-  const functions = placeDevices(options, { slot: 4, fn: 0 }, { observe, fabric: () => platform.fabric() });
+  const functions = [
+    at('00.0', HOST_BRIDGE),
+    ...placeDevices(options, { slot: 4, fn: 0 }, { observe, fabric: () => platform.fabric() }),
+  ];
   const platform: Platform = new Platform({ name: 'virt-smmuv3', memory: virtMemory(256 * MIB), software: false })
     .use(virt({ cpus: CPUS, functions }))
     .compose();

@@ -65,11 +65,10 @@ export class ConfigPorts implements PortRegion {
   }
   /** CONFIG_ADDRESS is written as a whole or not at all (PCI 3.0 §3.2.2.3.2); its bytes can be read, as on QEMU's q35. */
   in(port: number, size: 1 | 2): number {
-    const at = port & 3;
-    if (port < CONFIG_DATA_PORT) return (this.address >>> (8 * at)) & ones(size);
+    if (port < CONFIG_DATA_PORT) return this.address & ones(size); // whichever of its ports
     const a = this.address;
     if (!get(a, CONFIG_ADDRESS.Enable)) return ones(size);
-    return read(this.topology, get(a, CONFIG_ADDRESS.Bus), (a >>> 8) & 0xff, (a & 0xfc) | at, size);
+    return read(this.topology, get(a, CONFIG_ADDRESS.Bus), (a >>> 8) & 0xff, (a & 0xfc) | (port & 3), size);
   }
 
   out(port: number, size: 1 | 2, value: number): void {

@@ -70,6 +70,7 @@ const MCH = definePciFunction({
   name: 'q35 host bridge',
   vendor: 0x8086,
   device: 0x29c0,
+  subsystem: { vendor: 0x1af4, device: 0x1100 },
   classCode: 0x060000,
   pcie: false,
   registers: [{ layout: PCIEXBAR }],
