@@ -70,7 +70,7 @@ export class Mpic implements Model {
   private readonly pending: Uint8Array;
   /** Sixteen MSIRs for each of four banks, whether the version has them or not. */
   private readonly msir = new Uint32Array(64);
-  /** Sources in service by CPU, in the order of their acknowledgement. */
+  /** Sources in service by CPU. */
   private service: number[][];
 
   constructor(
@@ -215,12 +215,10 @@ export class Mpic implements Model {
     return this.vectorOf(source);
   }
 
-  /** Ends the highest in service. */
+  /** Ends the highest in service; of equal ones the lowest number, as `next` chooses. */
   private end(cpu: number): void {
-    const stack = this.service[cpu]!;
-    let best = 0;
-    for (let i = 1; i < stack.length; i++) if (this.priority(stack[i]!) > this.priority(stack[best]!)) best = i;
-    stack.splice(best, 1);
+    const stack = this.service[cpu]!.sort((a, b) => this.priority(b) - this.priority(a) || a - b);
+    stack.shift();
   }
 
   private servicePriority(cpu: number): number {
