@@ -93,7 +93,7 @@ export default {
       package: '@doorbell/powerpc-mpic',
       role: 'irqchip',
       compatible: ['fsl,mpic', 'fsl,mpic-msi', 'fsl,mpic-msi-v4.3'],
-      judgedBy: ['fact sheet'],
+      judgedBy: ['QEMU', 'fact sheet'],
       plugin: () => mpic(null),
     },
     {

@@ -162,7 +162,8 @@ function plan_(
   const ecams = hosts.map((h) => {
     const e = h.options?.['ecam'] as { base: number; buses: number; firstBus: number } | undefined;
     const bank = e && { base: e.base, size: e.buses * MIB };
-    if (!e || !bank || e.base % MIB !== 0 || !(e.buses >= 1) || !space.isFree(bank)) return null;
+    if (!e || !bank || e.base % MIB !== 0 || !(e.buses >= 1) || bank.base + bank.size > 2 ** 52 || !space.isFree(bank))
+      return null;
     space.take(bank);
     return e;
   });
