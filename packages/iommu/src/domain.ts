@@ -13,7 +13,7 @@ import type { Doorbell } from '@doorbell/irqchip';
 import { IovaAllocator } from './iova-allocator.js';
 import * as errors from './errors.js';
 import type { DomainSetup, DomainType, FlushMode, GuestView, MsiDemand } from './domain-types.js';
-import { MsiWindow, withPages, pagesOf } from './window.js';
+import { MsiWindow, pagesOf, spanOf, withPages } from './window.js';
 import type { AttachTarget, DomainTable, IommuUnit, ReservedRegion, UnitCapabilities } from './unit.js';
 
 /** Lazy unmaps that wait at most. */
@@ -192,7 +192,7 @@ export class Domain {
     const obstacle = this.obstacle(range);
     if (obstacle) throw errors.windowConflict(this.name, { what: 'MSI window', range }, obstacle);
     if (!this.ownWindow) {
-      this.ownWindow = new MsiWindow(range, table.granule, this.windowTables());
+      this.ownWindow = new MsiWindow(range, table.granule, this.windowTables(), table.doorbellStride);
     } else {
       const resized = this.ownWindow.resized(range);
       if (!resized) {
@@ -226,7 +226,7 @@ export class Domain {
   /** A free, naturally aligned place for a window of `size` bytes that ends at or below `limit`. */
   findWindowPlace(size: number, limit: number): number {
     const table = this.windowTable('placeMsiWindow');
-    let bytes = table.granule;
+    let bytes = Math.max(table.granule, table.doorbellStride ?? 0);
     while (bytes < size) bytes *= 2;
     const top = Math.min(limit, this.last);
     // Linux puts its window at 0x8000000; so do we where it is free.
@@ -251,7 +251,7 @@ export class Domain {
     return {
       pages,
       granule,
-      bytes: pages * granule,
+      bytes: spanOf(pages, granule, this.table?.doorbellStride),
       doorbells: translated ? withPages(doorbells, granule) : [],
       fixed,
     };

@@ -2,7 +2,7 @@ import type { Device } from '@doorbell/platform';
 import type { ChainLevel, ChainView, Doorbell, Message, MsiBlock, MsiRequest, Prepared } from '@doorbell/irqchip';
 import type { Domain } from './domain.js';
 import { domainBlocked, windowMissing, windowUnreachable } from './errors.js';
-import { pagesOf, withPages } from './window.js';
+import { pagesOf, spanOf, withPages } from './window.js';
 
 /** Doorbell pages that one block holds in its device's domain. */
 export interface WindowShare extends Prepared<null> {
@@ -76,10 +76,13 @@ export class MsiTranslator implements ChainLevel {
           free: 0,
           granule,
           doorbells: withPages(doorbells, granule),
-          smallest: needed * granule,
+          smallest: spanOf(needed, granule, owner.table!.doorbellStride),
         });
       }
-      const size = Math.max(needed * granule, Math.min(0x10_0000, owner.aperture.last + 1));
+      const size = Math.max(
+        spanOf(needed, granule, owner.table!.doorbellStride),
+        Math.min(0x10_0000, owner.aperture.last + 1),
+      );
       const limit = 2 ** Math.min(addressBits, device.dmaBits) - 1;
       window = owner.reserveMsiWindow({ base: owner.findWindowPlace(size, limit), size });
       placed = true;

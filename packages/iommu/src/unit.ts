@@ -38,6 +38,8 @@ export interface UnitCapabilities {
 export interface DomainTable {
   /** The bytes of one doorbell page in this table: normally the smallest page size. */
   readonly granule: number;
+  /** IOVA bytes from one doorbell page to the next where a page needs more room than it maps (PAMU: a sub-window of its own). Default: `granule`. */
+  readonly doorbellStride?: number;
   /**
    * Maps `size` bytes contiguously with the largest pages that fit. All or nothing: `IOVA_CONFLICT` (details.iova) where a leaf is
    * present, `OUT_OF_MEMORY`, or what a limited geometry lacks; then memory is as before.

@@ -33,13 +33,15 @@ export class MsiWindow {
     readonly range: Range,
     readonly granule: number,
     private readonly tables: WindowTables,
+    /** Bytes from one page to the next. */
+    private readonly stride = granule,
   ) {}
 
   get size(): number {
     return this.range.last - this.range.first + 1;
   }
   get capacity(): number {
-    return Math.floor(this.size / this.granule);
+    return Math.max(0, Math.floor((this.size - this.granule) / this.stride) + 1);
   }
   get free(): number {
     return this.capacity - this.taken.size;
@@ -110,7 +112,7 @@ export class MsiWindow {
         continue;
       }
       this.pages.delete(physical);
-      this.taken.delete((page.iova - this.range.first) / this.granule);
+      this.taken.delete((page.iova - this.range.first) / this.stride);
     }
   }
 
@@ -121,17 +123,19 @@ export class MsiWindow {
       free: this.free,
       granule: this.granule,
       doorbells: withPages(doorbells, this.granule),
-      smallest: (this.taken.size + needed) * this.granule,
+      smallest: spanOf(this.taken.size + needed, this.granule, this.stride),
     };
   }
 
   /** The same window over another range, which has to hold every page in use: they stay where they are. */
   resized(range: Range): MsiWindow | null {
-    const next = new MsiWindow(range, this.granule, this.tables);
+    const next = new MsiWindow(range, this.granule, this.tables, this.stride);
     for (const [physical, page] of this.pages) {
       if (page.iova < range.first || page.iova + this.granule - 1 > range.last) return null;
+      const slot = (page.iova - range.first) / this.stride;
+      if (!Number.isInteger(slot)) return null;
       next.pages.set(physical, page);
-      next.taken.add((page.iova - range.first) / this.granule);
+      next.taken.add(slot);
     }
     return next;
   }
@@ -145,7 +149,7 @@ export class MsiWindow {
     let slot = 0;
     while (this.taken.has(slot)) slot++;
     this.taken.add(slot);
-    return this.range.first + slot * this.granule;
+    return this.range.first + slot * this.stride;
   }
 }
 
@@ -156,3 +160,7 @@ export const pagesOf = (doorbells: readonly Doorbell[], granule: number): number
 
 export const withPages = (doorbells: readonly Doorbell[], granule: number): DoorbellPage[] =>
   doorbells.map((d) => ({ ...d, page: d.address - (d.address % granule) }));
+
+/** Bytes of a window that holds that many pages. */
+export const spanOf = (pages: number, granule: number, stride = granule): number =>
+  pages === 0 ? 0 : (pages - 1) * stride + granule;
