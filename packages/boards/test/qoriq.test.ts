@@ -43,6 +43,27 @@ describe('qoriq', () => {
     expect(iommu.msiIsolation(fn).isolated).toBe(false);
   });
 
+  it('gives each bank’s page a sub-window of its own in one domain, and says how large the window has to be', () => {
+    const { platform, pci, iommu } = board();
+    const [one, two] = [pci.get('0000:00:04.0'), pci.get('0001:00:04.0')];
+    const domain = iommu.createDomain({ type: 'unmanaged', devices: [one, two] });
+    iommu.attach(one, domain);
+    iommu.attach(two, domain);
+    expect(iommu.msiDemand([one, two], domain)).toMatchObject({ pages: 2, bytes: 2 ** 24 + 4096 });
+    domain.reserveMsiWindow(WINDOW);
+    const first = pci.enableMsixRange(one, 1, 1);
+    expect(() => pci.enableMsixRange(two, 1, 1)).toThrow(
+      expect.objectContaining({
+        code: 'MSI_WINDOW_EXHAUSTED',
+        details: expect.objectContaining({ smallest: 2 ** 24 + 4096 }) as object,
+      }),
+    );
+    domain.reserveMsiWindow({ base: WINDOW.base, size: 2 ** 24 + 4096 });
+    const second = pci.enableMsixRange(two, 1, 1);
+    expect([first, second].map((v) => v.message(0).addressLo)).toEqual([0x800_0140, 0x900_0140]);
+    expect([fire(platform, one, 0), fire(platform, two, 0)]).toEqual([one.name, two.name]);
+  });
+
   it('of version 4.3 rings MSIIR1', () => {
     const { platform, pci, iommu } = board({ mpic: 0x0403 });
     const fn = pci.get('00:04.0');

@@ -8,7 +8,7 @@ const BASE = 0xfe04_0000;
 /** Registers as the fact sheet places them; nothing of the driver. */
 function bench(version = 0x402, cpus = 2) {
   const platform = new Platform({ memory: [{ base: 0, size: 2 ** 24 }] }).use(mpic({ version, cpus })).compose();
-  platform.model('mpic0').reset!();
+  (platform.model('mpic0') as Mpic).reset();
   const r = registerPort(platform.cpu, BASE, 'big');
   const source = (n: number, ivpr: number, idr = 1) => {
     r.write32(sourceAt(n) + 0x10, idr);
