@@ -320,7 +320,6 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
     const pushed = this.events.push();
     if (pushed === PUSHED.ABORTED) this.signals.raise(GERROR.EVENTQ_ABT_ERR.mask);
     if (pushed !== PUSHED.STORED) return false;
-    if (wasEmpty) this.signals.event();
     const { fault } = this.host.hooks;
     if (fault.isUsed())
       fault.call({
@@ -330,6 +329,7 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
         requester: q.stream,
         address: { hi: q.hi, lo: q.lo },
       });
+    if (wasEmpty) this.signals.event();
     return true;
   }
 

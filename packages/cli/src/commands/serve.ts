@@ -26,13 +26,13 @@ const isServable = (entry: BoardEntry): entry is Servable => typeof entry['serve
 
 /** `doorbell serve`: ends when the client hangs up. Returns the exit code. */
 export async function serve(board: string, options: ServeOptions): Promise<number> {
-  let log: EventLog | undefined;
+  const observed: { log?: EventLog } = {};
   let served: Served;
   let path: string;
   let events: number | undefined;
   try {
     path = socketPath(options.qtest);
-    served = await make(board, options, (dma) => log?.dma(dma) ?? (() => undefined));
+    served = await make(board, options, (dma) => observed.log?.dma(dma) ?? (() => undefined));
     if (options.events !== undefined) events = openSync(options.events, 'a');
   } catch (error) {
     complain(oneLine(error));
@@ -41,7 +41,7 @@ export async function serve(board: string, options: ServeOptions): Promise<numbe
   const { platform, acknowledging, ...rest } = served;
   const write = (text: string) => void (events === undefined || writeAll(events, text));
   // Without a file nobody reads the lines, but CPUs that acknowledge do so all the same.
-  log = new EventLog(platform, { write, ...(acknowledging !== undefined && { acknowledging }) });
+  const log = (observed.log = new EventLog(platform, { write, ...(acknowledging !== undefined && { acknowledging }) }));
   const target = new PlatformTarget(platform, {
     ...rest,
     events: log,

@@ -64,15 +64,6 @@ export class FaultRecorder {
             : 'not recorded: no free record',
       });
     }
-    if (out.recorded && this.host.hooks.fault.isUsed()) {
-      this.host.hooks.fault.call({
-        unit: this.name,
-        code: reason,
-        name: out.fault,
-        requester: sid,
-        address: { hi, lo },
-      });
-    }
   }
 
   /** Sets a status bit of FSTS that queued invalidation owns (IQE, ICE, ITE). */
@@ -114,6 +105,9 @@ export class FaultRecorder {
     registers.set(at + 8, sid);
     // T1 = 1 means read; an atomic access that needs both is recorded by what it was refused for.
     registers.set(at + 12, (F | (access & READ ? FRCD.T1.mask : 0) | ((kind & 3) << FRCD.AT.lsb) | reason) >>> 0);
+    const { fault } = this.host.hooks;
+    if (fault.isUsed())
+      fault.call({ unit: this.name, code: reason, name: FAULT_NAMES[reason]!, requester: sid, address: { hi, lo } });
     if ((before & FSTS.PPF.mask) === 0) {
       registers.set(FSTS.$.at, ((before & ~FSTS.FRI.mask) | FSTS.PPF.mask | (n << FSTS.FRI.lsb)) >>> 0);
       if ((before & SOURCES) === 0) this.event.raise();
