@@ -24,6 +24,7 @@ import { refuse } from '../errors.js';
 import { isController, isIommu } from '../kinds.js';
 import { Requesters, type Requester } from '../requesters.js';
 import { BUS, decidingStep, showStep, type Answer, type Verdicts } from './answer.js';
+import { reasonOf, withoutConfusion } from './reason.js';
 import { Journal } from './journal.js';
 import type { Access, Question } from './question.js';
 
@@ -86,9 +87,10 @@ export class Inspector {
       platform.hooks.refused.tap('inspect', (r) => void mine.refused.push(r));
     }
     this.heard = heard;
+    // Cloned: a model may give views of what it works on.
     this.models = platform.allNodes.flatMap(({ name }) => {
       const model = platform.model(name);
-      return model?.snapshot && model.restore ? [{ name, model, state: model.snapshot() }] : [];
+      return model?.snapshot && model.restore ? [{ name, model, state: structuredClone(model.snapshot()) }] : [];
     });
   }
 
@@ -388,43 +390,6 @@ const letters = (p: number): string => (p & READ ? 'r' : '') + (p & WRITE ? 'w' 
 const shown = (d: Delivery): Record<string, unknown> =>
   Object.fromEntries(Object.entries(d).map(([k, v]) => [k, k === 'doorbell' && typeof v === 'number' ? hex(v) : v]));
 
-/** One sentence: the verdict and the word that made it. */
-function reasonOf(result: Verdicts, steps: readonly Step[], deciding: number | null): string {
-  const step = steps[deciding ?? -1];
-  // A structure may be looked at again (checks of the sender): its last word counts.
-  const again = step && steps.slice(deciding!).findLast((s) => s.what === step.what && s.why !== '');
-  const said = step ? `${step.what} at ${hex(step.at!)}: ${again?.why ?? step.why}` : lastWord(steps);
-  switch (result.verdict) {
-    case 'translated':
-      return `it goes to ${result.pa} by ${said}`;
-    case 'bypass':
-      return `it passes unchanged to ${result.pa}: ${lastWord(steps)}`;
-    case 'interrupt':
-      return 'a DWORD write into 0xFEEx_xxxx is an interrupt request, not a DMA';
-    case 'delivered':
-      return `it reaches ${String(result.interrupt['controller'])} by ${said}`;
-    default:
-      return result.fault.name === 'NOT_A_DOORBELL'
-        ? `it arrives at ${'pa' in result ? result.pa : 'memory'}, which is no doorbell`
-        : `${result.fault.name}: ${said}`;
-  }
-}
-
 /** Equal but for the walk. */
 const sameOutcome = (a: Answer, b: Answer): boolean => outcome(a) === outcome(b);
 const outcome = ({ steps: _s, deciding: _d, reason: _r, missing: _m, ...rest }: Answer): string => JSON.stringify(rest);
-
-/** Without a word in memory that decided: what the last step before the record of the outcome says. */
-const lastWord = (steps: readonly Step[]): string =>
-  steps.findLast((s) => s.why !== '' && s.what !== 'fault' && s.by !== BUS && !s.why.startsWith(EVENT))?.why ??
-  'nothing says why';
-
-const EVENT = 'the event that';
-/** A recorded fault may make the unit send its own event: those steps must not look like the message asked about. */
-function withoutConfusion(steps: readonly Step[], unit: string | undefined): Step[] {
-  const last = steps.findLastIndex((s) => s.by === unit);
-  const first = steps.findIndex((s) => s.by === unit);
-  return steps.map((s, i) =>
-    i > first && i < last && s.by !== unit ? { ...s, why: `${EVENT} ${unit} sends about the fault: ${s.why}` } : s,
-  );
-}
