@@ -3,6 +3,7 @@ import { IOMMU, type Domain } from '@doorbell/iommu';
 import { CPU_INTERFACE, INTERRUPTS, type Message } from '@doorbell/irqchip';
 import {
   CapId,
+  MSI,
   MSIX_ENTRY_SIZE,
   MSIX_PLACE,
   MSIX_TABLE,
@@ -37,7 +38,7 @@ export interface VectorReport {
   /** As read back from the function after enabling. */
   readonly address: string;
   readonly data: string;
-  readonly masked: boolean | null;
+  readonly masked: boolean;
   readonly route: readonly Hop[];
   /** In the controller's own words; null where it did not arrive. */
   readonly delivered: Delivery | null;
@@ -174,7 +175,7 @@ class Driver {
     try {
       vectors = attempt();
     } catch (error) {
-      if (!(error instanceof DoorbellError && error.code === 'IRQ_EXHAUSTED') || this.live.length === 0) throw error;
+      if (!isDoorbellError(error) || error.code !== 'IRQ_EXHAUSTED' || this.live.length === 0) throw error;
     }
     if (vectors === null || (vectors.count < max && this.live.length > 0)) {
       vectors?.free();
@@ -324,9 +325,15 @@ const windowOf = (domain: Domain | null): FunctionReport['window'] => {
   return range ? { base: hex(range.first), size: range.last - range.first + 1, kind: 'software' } : null;
 };
 
-/** Mask bit of an MSI-X entry as it stands in the table; null where MSI cannot mask. */
-function maskedOf(device: PciDevice, vectors: Vectors, index: number): boolean | null {
-  if (vectors.kind === 'msi') return null;
+/** The vector's mask bit as it stands in the function; MSI without per-vector masking has none. */
+function maskedOf(device: PciDevice, vectors: Vectors, index: number): boolean {
+  if (vectors.kind === 'msi') {
+    const at = device.capability(CapId.msi);
+    const control = device.read(at);
+    if (!get(control, MSI.PerVectorMasking)) return false;
+    // PCI 3.0 §6.8.1: the mask bits follow the data, which follows one or two words of address.
+    return ((device.read(at + (get(control, MSI.Address64) ? 0x10 : 0x0c)) >>> index) & 1) === 1;
+  }
   const place = device.read(device.capability(CapId.msix) + MSIX_TABLE);
   const table = (place & MSIX_PLACE.Offset.mask) >>> 0;
   return (device.bar(get(place, MSIX_PLACE.Bir)).read32(table + index * MSIX_ENTRY_SIZE + 12) & 1) === 1;
@@ -334,10 +341,14 @@ function maskedOf(device: PciDevice, vectors: Vectors, index: number): boolean |
 
 /** A failure in the words of CONTRACTS: the error's code and values. */
 export function failureOf(bdf: string | null, error: unknown): Failure {
-  if (!(error instanceof DoorbellError)) throw error;
+  if (!isDoorbellError(error)) throw error;
   const { code, message, remedy, details } = error;
   return { bdf, code, message, remedy, details: JSON.parse(JSON.stringify(details, plain)) as unknown };
 }
+/** A platform module may have its own copy of the package, with a class of its own. */
+const isDoorbellError = (error: unknown): error is DoorbellError =>
+  error instanceof Error && 'code' in error && 'remedy' in error && 'details' in error;
+
 const plain = (_: string, value: unknown): unknown => (typeof value === 'bigint' ? hex(Number(value)) : value);
 
 const hex4 = (n: number): string => n.toString(16).padStart(4, '0');

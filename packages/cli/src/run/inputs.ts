@@ -27,9 +27,16 @@ export async function loadPlatform(path: string): Promise<Platform> {
       `${path}: making the platform failed: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
-  if (!(made instanceof Platform))
+  if (!isPlatform(made))
     throw new InputError(
       `${path}: exports no Platform: export default new Platform(…).use(…).compose(), or a function that returns it`,
     );
   return made;
 }
+
+/** By what it can do: the module may have another copy of the package. */
+const isPlatform = (value: unknown): value is Platform => {
+  if (value instanceof Platform) return true;
+  const p = value as Partial<Platform> | null | undefined;
+  return typeof p?.service === 'function' && typeof p.compose === 'function' && typeof p.trace?.record === 'function';
+};

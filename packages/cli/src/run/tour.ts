@@ -140,11 +140,13 @@ function windowTooSmall(platform: Platform, { victim, attacker }: Pair): Refusal
     `${a.name} and ${b.name} share a domain, each with a controller of its own; the window is ${hex(base)}, ${granule} bytes`,
     `allocateVectors(${b.name}, { min: 1 })`,
     () => pci.allocateVectors(b, { min: 1, max: 1 }),
-    () => {
-      domain.reserveMsiWindow({ base, size: 2 * granule });
+    ({ details }) => {
+      // The error says how much would have been enough.
+      const size = details['smallest'] as number;
+      domain.reserveMsiWindow({ base, size });
       const { address } = shown(pci.allocateVectors(b, { min: 1, max: 1 }).message(0));
       const arrived = fire(platform, b, 0).delivered !== null ? 'its MSI arrives' : 'its MSI does not arrive';
-      return `With a window of ${2 * granule} bytes ${b.name} is programmed with ${address}, and ${arrived}.`;
+      return `With a window of ${hex(size)} bytes ${b.name} is programmed with ${address}, and ${arrived}.`;
     },
   );
 }
@@ -177,7 +179,7 @@ function refusal(
   setting: string,
   call: string,
   attempt: () => unknown,
-  afterwards: () => string,
+  afterwards: (error: DoorbellError) => string,
 ): Refusal | null {
   const before = stateOf(platform, device);
   try {
@@ -188,7 +190,7 @@ function refusal(
     const after = stateOf(platform, device);
     const unchanged = Object.fromEntries(Object.entries(before).map(([part, value]) => [part, value === after[part]]));
     const message = error.message.replace(` (${error.remedy})`, '');
-    return { setting, call, code: error.code, message, remedy: error.remedy, unchanged, then: afterwards() };
+    return { setting, call, code: error.code, message, remedy: error.remedy, unchanged, then: afterwards(error) };
   }
 }
 
