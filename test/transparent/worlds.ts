@@ -1,4 +1,4 @@
-import { q35, q35Memory, virt, virtMemory } from '@doorbell/boards';
+import { q35, q35Memory, qoriq, qoriqMemory, virt, virtMemory } from '@doorbell/boards';
 import { CPU_INTERFACE } from '@doorbell/irqchip';
 import { at, edu } from '@doorbell/pci';
 import { Platform, type CompletionPolicy, type Machine } from '@doorbell/platform';
@@ -27,7 +27,7 @@ export interface World {
 
 export interface Row {
   readonly name: string;
-  readonly arch: 'x86' | 'arm';
+  readonly arch: 'x86' | 'arm' | 'powerpc';
   /** What the test needs besides Node; null: nothing. */
   readonly needs: QemuArch | null;
   /** `completion` is a matter of our models; a QEMU completes as it likes. */
@@ -125,6 +125,18 @@ export const rows: readonly Row[] = [
         log,
       );
     },
+  },
+  {
+    name: 'PAMU+MPIC on the model',
+    arch: 'powerpc',
+    needs: null,
+    build: (completion) =>
+      onModel(
+        new Platform({ memory: qoriqMemory(), ...(completion && { completion }) })
+          .use(qoriq({ cpus: CPUS, functions: [functions] }))
+          .compose(),
+        0x10_0000,
+      ),
   },
 ];
 

@@ -63,10 +63,10 @@ export interface E500Options {
  * through PEXCSRBAR, and everything else in CCSR too.
  */
 export function e500({ cpus = 2, functions = [], enumerate = true }: E500Options = {}): Plugin {
-  const ccsr = 0xfe00_0000;
+  const ccsr = 0xf_e000_0000;
   return board('e500', [
     mpic({ cpus, sources: 196, base: ccsr + 0x4_0000, banks: [{ bank: 0, doorbell: ccsr + 0x4_1740 }] }),
-    fslPci({ ccsr }),
+    fslPci({ ccsr, ccsrSize: 2 ** 20 }),
     host(0, functions, enumerate, 'msi0', all('pcie0'), 0xc_4000_0000),
   ]);
 }

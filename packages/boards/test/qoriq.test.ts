@@ -121,7 +121,7 @@ describe('e500', () => {
     const platform = new Platform({ memory: qoriqMemory() }).use(e500({ functions: [at('04.0', card())] })).compose();
     const fn = platform.service(PCI).get('00:04.0');
     const vectors = platform.service(PCI).enableMsixRange(fn, 1, 1, { cpus: [0] });
-    expect(vectors.message(0)).toEqual({ addressHi: 0, addressLo: 0xff04_1740, data: 0 });
+    expect(vectors.message(0)).toEqual({ addressHi: 0, addressLo: 0xfff4_1740, data: 0 });
     expect(fire(platform, fn, 0)).toBe(fn.name);
     const iommu = platform.service(IOMMU);
     expect(iommu.msiIsolation(fn).isolated).toBe(false);
