@@ -1,4 +1,4 @@
-import { q35, q35Memory, virt, virtMemory } from '@doorbell/boards';
+import { q35, q35Memory, qoriq, qoriqMemory, virt, virtMemory } from '@doorbell/boards';
 import { conformanceCases, excluded, kitFunctions, pciConformanceCases, type PciFactory } from '@doorbell/conformance';
 import { after, immediate, Platform, seeded } from '@doorbell/platform';
 import { describe, it } from 'vitest';
@@ -32,6 +32,13 @@ const boards: readonly [string, PciFactory][] = [
     (completion) =>
       new Platform({ memory: virtMemory(), completion })
         .use(virt({ msi: 'gicv2m', functions: kitFunctions() }))
+        .compose(),
+  ],
+  [
+    'qoriq',
+    (completion) =>
+      new Platform({ memory: qoriqMemory(), completion })
+        .use(qoriq({ functions: [kitFunctions()], liodns: 'function' }))
         .compose(),
   ],
 ];
