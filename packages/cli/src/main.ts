@@ -98,21 +98,23 @@ Examples:
     .command('serve')
     .summary("a board as hardware for test clients written for QEMU's qtest")
     .description(
-      'Connects to the UNIX socket on which a qtest client listens, as QEMU does with -qtest unix:PATH, and answers its commands from\nour models. No driver of ours runs: the client is the software. Boards: q35-vtd, virt-smmuv3, or a platform module (as it is after its\nset-up). It ends when the client hangs up.',
+      'Connects to the UNIX socket on which a qtest client listens, as QEMU does with -qtest unix:PATH, and answers its commands from our models. No driver of ours runs: the client is the software. Ends when the client hangs up.',
     )
-    .argument('<board>', 'a board of the configuration, or a platform module')
+    .argument('<board>', 'q35-vtd, virt-smmuv3, or a platform module (as it is after its set-up)')
     .requiredOption('--qtest <unix:path>', 'the socket on which the client listens')
     .option(
       '--device <string>',
       "QEMU's spelling, may repeat: edu,addr=6.0 · intel-iommu,aw-bits=39,caching-mode=on · pcie-root-port,id=rp0,addr=2.0 · edu,bus=rp0",
-      (text: string, before: string[]) => [...before, text],
-      [] as string[],
+      (text: string, before: string[] = []) => [...before, text],
     )
     .option('--events <file>', 'append a JSON line per delivered interrupt, recorded fault and DMA')
     .option('--config <file>', 'this configuration instead of the nearest doorbell.config.js')
     .addHelpText(
       'after',
       `
+Devices: edu (the first one replaces the default at 00:05.0, on virt 00:04.0), intel-iommu (q35), pcie-root-port,
+pcie-pci-bridge, pci-bridge, x3130-upstream, xio3130-downstream; bus= names the id of a bridge that came before.
+
 Exit codes:
   0  the client hung up
   2  unknown board, device or property, or nobody listens on the socket`,
