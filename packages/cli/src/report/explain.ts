@@ -67,7 +67,7 @@ function shown(s: ShownStep, depth: number, deciding: boolean, failed: boolean):
   const mark = deciding ? (failed ? pc.red('✗ ') : pc.green('▶ ')) : '  ';
   const indent = '  '.repeat(depth);
   const at = s.at === null ? '' : pc.dim(`  @ ${s.at}`);
-  const words = quads(s.words);
+  const words = s.at === null ? [...s.words] : quads(s.words);
   const head = `${mark}${indent}${deciding ? pc.bold(s.what) : s.what}${at}`;
   const body = `  ${indent}    `;
   const out = [head + (words.length === 1 ? `  =  ${pc.bold(words[0])}` : '')];

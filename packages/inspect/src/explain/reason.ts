@@ -29,11 +29,16 @@ const lastWord = (steps: readonly Step[]): string =>
   'nothing says why';
 
 const EVENT = 'the event that';
-/** A recorded fault may make the unit send its own event: those steps must not look like the message asked about. */
-export function withoutConfusion(steps: readonly Step[], unit: string | undefined): Step[] {
-  const last = steps.findLastIndex((s) => s.by === unit);
+/**
+ * A recorded fault may make the unit send its own event: those steps must not look like the message asked about, and the unit's
+ * last word stays the last. Where a message got past the unit, nothing is changed.
+ */
+export function withoutConfusion(steps: readonly Step[], unit: string | undefined): readonly Step[] {
   const first = steps.findIndex((s) => s.by === unit);
-  return steps.map((s, i) =>
-    i > first && i < last && s.by !== unit ? { ...s, why: `${EVENT} ${unit} sends about the fault: ${s.why}` } : s,
-  );
+  const last = steps.findLastIndex((s) => s.by === unit);
+  if (first < 0 || steps.some((s) => s.by === BUS)) return steps;
+  const own = steps.filter((s, i) => i < first || s.by === unit);
+  const events = steps.filter((s, i) => i >= first && s.by !== unit);
+  const told = events.map((s) => ({ ...s, why: `${EVENT} ${unit} sends about the fault: ${s.why}` }));
+  return [...own.slice(0, -1), ...told, steps[last]!];
 }
