@@ -4,8 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { MemoryPort } from '@doorbell/platform';
-import { FifoLine } from '../../packages/qemu/src/transport/fifo.js';
-import { QtestClient } from '../../packages/qemu/src/transport/qtest.js';
+import { FifoLine, QtestClient } from '@doorbell/qemu';
 
 const BIN = fileURLToPath(new URL('../../packages/cli/bin/doorbell.js', import.meta.url));
 const CONFIG = fileURLToPath(new URL('../../doorbell.config.js', import.meta.url));

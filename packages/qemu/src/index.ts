@@ -20,3 +20,5 @@ export type { QtestTarget } from './protocol/target.js';
 export type { Endianness } from './transport/qtest.js';
 export { PlatformTarget, type PlatformTargetOptions, type WiredInputs } from './protocol/platform-target.js';
 export { EventLog, type DmaEvent, type DmaResult, type EventLogOptions } from './protocol/events.js';
+export { FifoLine } from './transport/fifo.js';
+export { QtestClient } from './transport/qtest.js';
