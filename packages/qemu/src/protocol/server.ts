@@ -16,7 +16,13 @@ export interface QtestServer {
 export function serveQtest(path: string, target: QtestTarget): QtestServer {
   const socket = connect(path);
   const closed = new Promise<void>((resolve, reject) => {
-    socket.on('error', reject);
+    let connected = false;
+    socket.on('connect', () => (connected = true));
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      // A client that was killed hangs up like this.
+      if (connected && (error.code === 'ECONNRESET' || error.code === 'EPIPE')) resolve();
+      else reject(error);
+    });
     socket.on('close', () => {
       resolve();
     });
