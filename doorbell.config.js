@@ -2,6 +2,7 @@
 import { apic, apicCapture } from '@doorbell/x86-apic';
 import { captures as gicCaptures, gicv2m, gicv3, its } from '@doorbell/arm-gic';
 import { capture as smmuv3Capture, smmuv3 } from '@doorbell/arm-smmuv3';
+import { fslPci } from '@doorbell/powerpc-fslpci';
 import { mpic } from '@doorbell/powerpc-mpic';
 import { pamu } from '@doorbell/powerpc-pamu';
 import { serveQ35, serveVirt } from '@doorbell/boards';
@@ -103,6 +104,14 @@ export default {
       compatible: ['fsl,pamu', 'fsl,pamu-v1.0', 'fsl,qoriq-device-config-1.0', 'fsl,qoriq-device-config-2.0'],
       judgedBy: ['fact sheet'],
       plugin: () => pamu(),
+    },
+    {
+      name: 'fsl-pci',
+      package: '@doorbell/powerpc-fslpci',
+      role: 'iommu',
+      compatible: ['fsl,qoriq-pcie', 'fsl,mpc8548-pcie', 'fsl,p4080-pcie'],
+      judgedBy: ['fact sheet'],
+      plugin: () => fslPci(),
     },
   ],
   boards: [

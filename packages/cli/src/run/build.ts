@@ -58,7 +58,14 @@ export function buildPlatform(machine: Machine, backends: Backends, options: Bui
   const failures: Failure[] = [];
   const notes = read.omitted.map((o) => `${o.name}: ${o.why}`);
   const all = (options.adjust ?? ((n) => n))(
-    withSegments(machine, withApic(machine, withQoriq(machine, description, unique(read.nodes), notes), notes)),
+    withSegments(
+      machine,
+      withApic(
+        machine,
+        withQoriq(machine, description, unique(read.nodes), (n) => backends.models(n), notes),
+        notes,
+      ),
+    ),
   );
   const hosts = all.filter(isHost);
   for (const h of hosts)

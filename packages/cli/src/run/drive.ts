@@ -113,9 +113,7 @@ class Driver {
       requesterId: device.requester,
       id: `${hex4(device.vendor)}:${hex4(device.deviceId)}`,
       class: hex4(device.classCode >>> 8),
-      group: device.isolation.group,
-      isolated: device.isolation.isolated,
-      witness: device.isolation.witness,
+      ...this.groupOf(device),
       ...(this.options.standIns?.has(device.name) && { standIn: true as const }),
       window: null,
       msi: null,
@@ -136,6 +134,22 @@ class Driver {
       this.failures.push(failureOf(device.name, error));
       return { ...base, window: windowOf(this.domains.get(device.isolation.group) ?? null) };
     }
+  }
+
+  /** The functions that are owned together: those that PCI cannot tell apart, and those that share an id at their unit. */
+  private groupOf(device: PciDevice): Pick<FunctionReport, 'group' | 'isolated' | 'witness'> {
+    const { group, isolated, witness } = device.isolation;
+    const others = this.platform
+      .service(IOMMU)
+      .groupOf(device)
+      .devices.filter((d) => d.isolation.group !== group);
+    if (others.length === 0) return { group, isolated, witness };
+    const names = others.map((d) => d.name).join(', ');
+    return {
+      group: Math.min(group, ...others.map((d) => d.isolation.group)),
+      isolated: false,
+      witness: [...witness, `it has its id at the unit in common with ${names}`],
+    };
   }
 
   /** The domain of the function's group, made, attached and given a window with the first function that needs it. */

@@ -87,6 +87,7 @@ export function withQoriq(
   machine: Machine,
   d: MachineDescription,
   nodes: readonly PlatformNode[],
+  models: (node: PlatformNode) => boolean,
   notes: string[],
 ): PlatformNode[] {
   const banks = nodes.filter((n) => n.compatible === COMPATIBLE.mpicMsi);
@@ -99,8 +100,10 @@ export function withQoriq(
     while (known.has(next)) next++;
     return next++;
   };
+  const mpic = nodes.find((n) => n.compatible === COMPATIBLE.mpic)?.reg?.[0]?.base ?? 0;
+  const controllers: PlatformNode[] = [];
   let hosts = 0;
-  return nodes.map((n) => {
+  const fitted = nodes.map((n): PlatformNode => {
     if (n.compatible === COMPATIBLE.mpic)
       return { ...n, options: { cpus: Math.min(Math.max(cpus, 1), 32), version: second ? 0x0403 : 0x0402 } };
     if (n.compatible === COMPATIBLE.mpicMsi) {
@@ -113,17 +116,40 @@ export function withQoriq(
     const msiMap = n.msiMap ?? [{ inputBase: 0, count: 65536, outputBase: 0, to: bank.name }];
     if (!n.msiMap && banks.length > 1)
       notes.push(`${n.name}: ${bank.name} is taken for its MSIs, as any bank would do`);
+    const controller = controllerOf(n, d, mpic - 0x4_0000);
+    const there = controller !== null && models(controller);
+    if (there) controllers.push(controller);
+    else notes.push(`${n.name} (${n.compatible}): a plain host bridge stands in for it`);
+    const host = { ...n, compatible: PCI_HOST_ECAM, msiMap };
+    const everything = { inputBase: 0, count: 65536 };
     const unit = d.iommus.find((u) => u.liodns?.some((l) => l.device === path));
     if (unit === undefined) {
       if (d.iommus.length > 0) notes.push(`${n.name}: the tree does not say which PAMU serves it (fsl,iommu-parent)`);
-      return { ...n, msiMap };
+      // Without a PAMU the controller's own inbound windows are all there is.
+      return there ? { ...host, iommuMap: [{ ...everything, outputBase: 0, to: controller.name }] } : host;
     }
     const told = unit.liodns!.find((l) => l.device === path)!.liodn;
     const liodn = told ?? assign();
     if (told === null)
       notes.push(`${n.name}: LIODN ${liodn} at ${unit.name} is assigned, the tree leaves it to the boot loader`);
-    // One LIODN for all that the controller sends: the stand-in below it is all there is.
-    const first = d.pciHosts.find((h) => h.node === path)?.firstBus ?? 0;
-    return { ...n, msiMap, iommuMap: [{ inputBase: (first + 1) << 8, count: 1, outputBase: liodn, to: unit.name }] };
+    // One LIODN for all that the controller sends.
+    return { ...host, iommuMap: [{ ...everything, outputBase: liodn, to: unit.name, shared: true }] };
   });
+  return [...controllers, ...fitted];
+}
+
+/** The controller's registers as a block beside its host bridge; null for kinds that nobody may model. CCSR: 16 MiB, or 1 MiB on smaller SoCs. */
+function controllerOf(host: PlatformNode, d: MachineDescription, ccsr: number): PlatformNode | null {
+  const kinds = d.pciHosts.find((h) => h.node === host.options!['node'])?.compatible ?? [host.compatible];
+  const qoriq = kinds.some((k) => k.startsWith('fsl,qoriq-pcie'));
+  const base = host.reg?.[0]?.base;
+  if (base === undefined || ccsr < 0) return null;
+  const segment = host.segment ?? 0;
+  return {
+    name: `pcie${segment}`,
+    compatible: qoriq ? 'fsl,qoriq-pcie' : host.compatible,
+    reg: [{ base, size: 0x1000 }],
+    endian: 'big',
+    options: { segment, ccsr, ccsrSize: ccsr % 2 ** 24 === 0 ? 2 ** 24 : 2 ** 20 },
+  };
 }

@@ -107,7 +107,7 @@ interface Pair {
   readonly attacker: FunctionReport;
 }
 function choose(functions: readonly FunctionReport[]): Pair | null {
-  const able = functions.filter((f) => f.isolated && f.iommu !== null && (f.msi?.offered ?? 0) > 1);
+  const able = functions.filter((f) => f.iommu !== null && (f.msi?.offered ?? 0) > 1);
   const victim = able.find((f) => f.msi!.kind === 'msix');
   const attacker = able.find((f) => f !== victim && f.iommu === victim?.iommu && f.group !== victim.group);
   return victim && attacker ? { victim, attacker } : null;
