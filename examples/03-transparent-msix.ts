@@ -1,34 +1,18 @@
 // The idea of the project: one client, one function, and nothing in the client says where MSIs go. Every architecture programs it differently.
-import { q35, q35Memory, virt, virtMemory } from '@doorbell/boards';
+import { q35, q35Memory, qoriq, qoriqMemory, virt, virtMemory } from '@doorbell/boards';
 import { IOMMU } from '@doorbell/iommu';
-import { at, PCI, pciHost, TEST_FIRE, testFunction } from '@doorbell/pci';
+import { at, PCI, TEST_FIRE, testFunction } from '@doorbell/pci';
 import { hex64, Platform } from '@doorbell/platform';
-import { mpic } from '@doorbell/powerpc-mpic';
-import { pamu } from '@doorbell/powerpc-pamu';
 
 const functions = [at('04.0', testFunction({ msix: 2 }))];
-/** There is no board for this one yet: MPIC, PAMU and a plain host bridge by hand. 193 is the function's LIODN. */
-const powerpc = (): Platform =>
-  new Platform({ memory: [{ base: 0, size: 2 ** 28 }] }).use(
-    mpic({ banks: 1 }),
-    pamu({}),
-    pciHost(
-      {
-        ecam: { base: 0xb000_0000 },
-        windows: [{ base: 0xc000_0000, size: 0x1000_0000 }],
-        iommuMap: [{ inputBase: 0x20, count: 1, outputBase: 193, to: 'pamu0' }],
-        msiMap: [{ inputBase: 0, count: 65536, outputBase: 0, to: 'msi0' }],
-      },
-      functions,
-    ),
-  );
 const boards: Record<string, () => Platform> = {
   'x86: VT-d': () => new Platform({ memory: q35Memory() }).use(q35({ functions })),
   'x86: no IOMMU': () => new Platform({ memory: q35Memory() }).use(q35({ functions, vtd: false })),
   'Arm: SMMUv3 + ITS': () => new Platform({ memory: virtMemory() }).use(virt({ functions })),
   'Arm: SMMUv3 + GICv2m': () => new Platform({ memory: virtMemory() }).use(virt({ functions, msi: 'gicv2m' })),
   'Arm: ITS, no IOMMU': () => new Platform({ memory: virtMemory() }).use(virt({ functions, smmu: false })),
-  'PowerPC: PAMU + MPIC': powerpc,
+  'PowerPC: PAMU + MPIC': () => new Platform({ memory: qoriqMemory() }).use(qoriq({ functions: [functions] })),
+  'PowerPC: no PAMU': () => new Platform({ memory: qoriqMemory() }).use(qoriq({ functions: [functions], pamu: false })),
 };
 
 /** The client. Reserving a window is the only thing it may have to say, and it asks first. */
@@ -52,11 +36,15 @@ for (const [name, build] of Object.entries(boards)) {
   console.log(name);
   const platform = build().compose();
   platform.hooks.delivered.tap('example', (d) => {
-    const { vector, intid, source } = d as unknown as Readonly<
-      Record<'vector' | 'intid' | 'source', number | undefined>
+    const { vector, intid, source, bit } = d as unknown as Readonly<
+      Record<'vector' | 'intid' | 'source' | 'bit', number | undefined>
     >;
     const what =
-      source !== undefined ? `source ${source}` : intid !== undefined ? `INTID ${intid}` : `vector ${vector}`;
+      source !== undefined
+        ? `source ${source}, bit ${bit}`
+        : intid !== undefined
+          ? `INTID ${intid}`
+          : `vector ${vector}`;
     console.log(`    ${d.controller} delivers ${what}`);
   });
   client(platform);

@@ -1,6 +1,6 @@
 // Function B writes the interrupt message of function A. Who stops it? Nobody on a machine without remapping, VT-d by the sender's id,
 // an Arm machine by giving every sender its own table; and each of them stops nothing once verification is off.
-import { q35, q35Memory, virt, virtMemory } from '@doorbell/boards';
+import { q35, q35Memory, qoriq, qoriqMemory, virt, virtMemory } from '@doorbell/boards';
 import { IOMMU } from '@doorbell/iommu';
 import { at, PCI, TEST_ADDRESS_HI, TEST_ADDRESS_LO, TEST_DATA, TEST_FIRE, TEST_GO, testFunction } from '@doorbell/pci';
 import { hex64, Platform } from '@doorbell/platform';
@@ -16,6 +16,9 @@ const boards: Record<string, Platform> = {
   'x86, VT-d': x86(),
   'Arm, SMMUv3 and GICv2m': arm({ msi: 'gicv2m' }),
   'Arm, SMMUv3 and ITS': arm(),
+  'PowerPC, PAMU, one MSI bank for both': new Platform({ memory: qoriqMemory() }).use(
+    qoriq({ functions: [functions], liodns: 'function' }),
+  ),
 };
 
 for (const [name, board] of Object.entries(boards)) {
@@ -32,7 +35,12 @@ for (const [name, board] of Object.entries(boards)) {
   pci.enableMsixRange(b, 1, 1); // B has an interrupt of its own: the doorbell is within its reach
 
   const heard: string[] = [];
-  platform.hooks.delivered.tap('example', (d) => void heard.push(`vector ${String(d['vector'] ?? d['intid'])}`));
+  platform.hooks.delivered.tap('example', (d) => {
+    const { intid, source, bit, vector } = d as unknown as Readonly<Record<string, number | undefined>>;
+    heard.push(
+      intid !== undefined ? `INTID ${intid}` : bit !== undefined ? `source ${source}, bit ${bit}` : `vector ${vector}`,
+    );
+  });
   platform.hooks.refused.tap('example', (r) => void heard.push(`blocked by ${r.by}: ${r.name}`));
 
   const { addressHi, addressLo, data } = vectors.message(1);

@@ -1,6 +1,6 @@
 // A function is passed through to a guest. The VMM asks what the address space looks like, maps the guest's RAM, and gets signals; it has no line
 // about MSI addresses beyond "the window may lie here", and the same VMM runs on every architecture.
-import { q35, q35Memory, virt, virtMemory } from '@doorbell/boards';
+import { q35, q35Memory, qoriq, qoriqMemory, virt, virtMemory } from '@doorbell/boards';
 import { CPU_INTERFACE } from '@doorbell/irqchip';
 import { at, PCI, TEST_FIRE, testFunction } from '@doorbell/pci';
 import { DoorbellError, hex, Platform, READ, WRITE } from '@doorbell/platform';
@@ -16,6 +16,10 @@ const boards: Record<string, { readonly platform: Platform; readonly ram: number
   'Arm, SMMUv3 and GICv2m': {
     platform: new Platform({ memory: virtMemory() }).use(virt({ functions, msi: 'gicv2m' })),
     ram: 0x4400_0000,
+  },
+  'PowerPC, PAMU and MPIC': {
+    platform: new Platform({ memory: qoriqMemory() }).use(qoriq({ functions: [functions] })),
+    ram: 0x400_0000,
   },
 };
 
