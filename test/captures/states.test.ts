@@ -99,6 +99,20 @@ describe('other shapes of tables', () => {
     expect(high.steps.find((s) => s.what === 'second-level PTE, level 3')!.at).toBe('0x100003018');
   });
 
+  it('a flat image that covers where registers lie', async () => {
+    const { memory } = await mini.open({});
+    const flat = Buffer.alloc(0x800_0000);
+    for (const bank of memory.banks.filter((b) => b.base + b.size <= flat.length))
+      memory.readBytes(bank.base, flat.subarray(bank.base, bank.base + bank.size));
+    // The unit's registers move into what the image calls memory.
+    const session = await mini.open({
+      'memory.elf': null,
+      'memory@0x0.raw': flat,
+      'registers.json': JSON.stringify({ ...mini.registers, base: '0x100000' }),
+    });
+    expect(session.explain(read)).toMatchObject({ verdict: 'translated', pa: '0x7021000' });
+  });
+
   it('caching mode: what is not present is told from memory all the same', async () => {
     const session = await mini.open({ 'registers.json': mini.withWords({ '0x8': '0x222f0686' }) });
     expect(session.problems.filter((p) => !/firmware|ACPI|APIC/.test(p))).toEqual([]);

@@ -12,6 +12,7 @@ import {
   type Plugin,
   type Restorable,
 } from '@doorbell/platform';
+import { withoutRegisters } from './capture/image.js';
 import type { Capture } from './capture/open.js';
 import { blocksIn } from './capture/registers.js';
 
@@ -45,10 +46,15 @@ export async function restoreCapture(
   contributions: readonly CaptureContribution[],
 ): Promise<Restored> {
   const nodes = nodesOf(capture, contributions);
-  const restored = buildRestored(nodes, capture.image.banks, contributions, capture.registers, async (platform) => {
-    capture.missing.push(...(await capture.image.load(platform.memoryModel)));
-  });
-  return restored;
+  const { image } = capture;
+  try {
+    return await buildRestored(nodes, image.banks, contributions, capture.registers, async (platform) => {
+      capture.missing.push(...(await image.load(platform.memoryModel)));
+    });
+  } catch (error) {
+    if (!(error instanceof DoorbellError) || error.code !== 'BAD_MEMORY_BANK') throw error;
+    throw refuse('UNREADABLE_INPUT', `${image.file}: ${error.message}`, '', { file: image.file });
+  }
 }
 
 /** The part that captures and snapshots share: nodes → models → memory → registers. */
@@ -82,7 +88,11 @@ export async function buildRestored(
       return { name, compatible: HOST, segment, iommuMap: there(iommuMap), msiMap: there(msiMap) };
     });
 
-  const platform = new Platform({ name: 'capture', ...(memory.length > 0 && { memory }) });
+  const ram = withoutRegisters(
+    memory,
+    blocks.flatMap((b) => b.reg ?? []),
+  );
+  const platform = new Platform({ name: 'capture', ...(ram.length > 0 && { memory: ram }) });
   const used = contributions.filter((c) => blocks.some((b) => c.compatible.includes(b.compatible)));
   const plugins = new Map<string, Plugin>(used.map((c) => c.plugin()).map((p) => [p.name, p]));
   platform

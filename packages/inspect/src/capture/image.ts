@@ -104,7 +104,9 @@ function store(memory: PhysicalMemory, address: number, bytes: Uint8Array): void
   for (let done = 0; done < bytes.length; ) {
     const n = Math.min(bytes.length - done, PAGE - ((address + done) % PAGE));
     const page = bytes.subarray(done, done + n);
-    if (Buffer.compare(page, ZERO.subarray(0, n)) !== 0) memory.writeBytes(address + done, page);
+    // Where registers lie, a flat image has something that is no memory.
+    if (Buffer.compare(page, ZERO.subarray(0, n)) !== 0 && memory.contains(address + done, n))
+      memory.writeBytes(address + done, page);
     done += n;
   }
 }
@@ -168,4 +170,25 @@ async function openSparse(file: ImageFile, problems: string[]): Promise<Image> {
       return [];
     },
   };
+}
+
+/** Banks without the pages where registers lie: flat images and damaged tables may have both in one place. */
+export function withoutRegisters(
+  banks: readonly MemoryBank[],
+  registers: readonly { readonly base: number; readonly size: number }[],
+): MemoryBank[] {
+  let left = [...banks];
+  for (const r of registers) {
+    const first = Math.floor(r.base / PAGE) * PAGE;
+    const end = Math.ceil((r.base + r.size) / PAGE) * PAGE;
+    left = left.flatMap((b) => {
+      const top = b.base + b.size;
+      if (end <= b.base || first >= top) return [b];
+      return [
+        { base: b.base, size: first - b.base },
+        { base: end, size: top - end },
+      ].filter((piece) => piece.size > 0);
+    });
+  }
+  return left;
 }
