@@ -141,6 +141,37 @@ describe('--events on virt-smmuv3', () => {
     expect(s.memory.read32(AT.pending + 1024)).toBe(0); // taken
   });
 
+  it('carries the function’s DeviceID beside its MSI, also behind a bridge', () => {
+    const s = serve('virt-smmuv3', 'edu,addr=4.0', 'pcie-root-port,id=rp,addr=2.0', 'edu,bus=rp');
+    const side: Side = { cpu: s.cpu, memory: s.memory, taken: () => [] };
+    start(side);
+    const port = VIRT.ecam + (2 << 15);
+    s.cpu.write32(port + 0x18, 0x0001_0100);
+    s.cpu.write32(port + 0x20, 0x1010_1010);
+    s.cpu.write16(port + 4, 6);
+    const edus = [
+      new Edu(s.cpu, VIRT.ecam + (4 << 15), VIRT.bars),
+      new Edu(s.cpu, VIRT.ecam + (1 << 20), VIRT.bars + 0x10_0000),
+    ];
+    send(side, op.mapc(0, 0));
+    for (const [device, lpi] of [
+      [0x20, 8192],
+      [0x100, 8194],
+    ] as const) {
+      send(side, op.mapd(device, 3, true, device === 0x20 ? 0 : 1));
+      send(side, op.mapti(device, 5, lpi, 0));
+    }
+    for (const edu of edus) {
+      edu.enableMsi(0x0809_0040, 5);
+      edu.raise();
+    }
+    const lpi = { event: 'interrupt', controller: 'gicv3-its', eventId: 5, collection: 0, cpu: 0, enabled: true };
+    expect(s.fresh()).toEqual([
+      { ...lpi, doorbell: '0x8090040', deviceId: 0x20, intid: 8192 },
+      { ...lpi, doorbell: '0x8090040', deviceId: 0x100, intid: 8194 },
+    ]);
+  });
+
   it('tells of wired interrupts: the SMMU’s event queue, INTx', () => {
     const s = serve('virt-smmuv3');
     const { cpu } = s;
