@@ -17,6 +17,7 @@ const files: readonly (() => Promise<readonly Suite[]>)[] = [
     const [vtd, arm] = [await import('./vtd.js'), await import('./arm.js')];
     return [...vtd.vtdSuites, ...arm.armSuites];
   },
+  async () => (await import('./powerpc.js')).powerpcSuites,
 ];
 
 const wanted = process.argv[2] ?? '';

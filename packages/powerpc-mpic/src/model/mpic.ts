@@ -11,31 +11,21 @@ import {
   FIRST_INTERNAL,
   FRR,
   GCR,
-  GTBCR,
-  GTCCR,
   IACK,
-  IDR,
   IDR_OFFSET,
   IDR_V2,
   ILR,
   ILR_OFFSET,
   IVPR,
-  IVPR_INTERNAL,
   MPIC_SIZE,
   MSIIR,
   MSIIR1,
   MSIIR1_VERSION,
-  MSIR,
   MSIR_STRIDE,
   MSISR,
-  PIR,
   SVR,
-  TFRR,
-  TIMER_GROUPS,
-  VIR,
   WHOAMI,
   aliasesOf,
-  at,
   banksOf,
   cpuAt,
   fromMsiir1,
@@ -46,6 +36,7 @@ import {
   sourceCount,
 } from '../spec/index.js';
 import type { MpicConfig } from './options.js';
+import { mpicRegisters } from './registers.js';
 
 /** Where a source goes: `int` by priority, IACK and EOI; the others ignore all three (B3). */
 export type Output = 'int' | 'critical' | 'machine-check';
@@ -53,7 +44,7 @@ const OUTPUTS: readonly Output[] = ['int', 'critical', 'machine-check'];
 
 interface MpicState {
   readonly words: Uint32Array;
-  readonly pending: Uint8Array;
+  readonly pending: Uint32Array;
   readonly msir: Uint32Array;
   readonly service: readonly (readonly number[])[];
 }
@@ -66,8 +57,8 @@ export class Mpic implements Model {
   readonly regions: readonly RegisterFile[];
   private readonly file: RegisterFile;
   private readonly count: number;
-  /** By source: the line is up (level), or an edge has come and was not taken yet. */
-  private readonly pending: Uint8Array;
+  /** A bit per source: the line is up (level), or an edge has come and was not taken yet. */
+  private readonly pending: Uint32Array;
   /** Sixteen MSIRs for each of four banks, whether the version has them or not. */
   private readonly msir = new Uint32Array(64);
   /** Sources in service by CPU. */
@@ -80,7 +71,7 @@ export class Mpic implements Model {
     private readonly host: HardwareHost,
   ) {
     this.count = sourceCount(config.version);
-    this.pending = new Uint8Array(this.count);
+    this.pending = new Uint32Array(Math.ceil(this.count / 32));
     this.service = Array.from({ length: config.cpus }, () => []);
     this.file = new RegisterFile({
       name,
@@ -89,7 +80,7 @@ export class Mpic implements Model {
       endian: 'big',
       sizes: [4],
       diagnostics: host.diagnostics,
-      registers: [...this.globals(), ...this.sources(), ...this.banks(), ...this.perCpu()],
+      registers: mpicRegisters(config.version, config.cpus),
     });
     this.regions = [this.file];
     this.connect();
@@ -101,9 +92,8 @@ export class Mpic implements Model {
   /** An interrupt line into the controller. Edge sources (external ones without S) latch a rising line. */
   line(source: number, up: boolean): void {
     if (source < 0 || source >= this.count) return;
-    if (this.isLevel(source)) this.pending[source] = up ? 1 : 0;
-    else if (up) this.pending[source] = 1;
-    if (up) this.tell(source, {});
+    if (up || this.isLevel(source)) this.pend(source, up);
+    if (up) this.tell(source);
   }
 
   // ---- what CPUs see ----
@@ -112,12 +102,14 @@ export class Mpic implements Model {
   next(cpu: number): number {
     let best = -1;
     let priority = Math.max(get(this.file.get(cpuAt(cpu) + CTPR.$.at), CTPR.TASKP), this.servicePriority(cpu));
-    for (let n = 0; n < this.count; n++) {
-      if (!this.pending[n] || !this.reaches(n, cpu)) continue;
-      const own = this.priority(n);
-      if (own <= priority) continue;
-      priority = own;
-      best = n;
+    for (let w = 0; w < this.pending.length; w++) {
+      for (let left = this.pending[w]!; left !== 0; left &= left - 1) {
+        const n = 32 * w + 31 - Math.clz32(left & -left);
+        const own = this.priority(n);
+        if (own <= priority || !this.reaches(n, cpu)) continue;
+        priority = own;
+        best = n;
+      }
     }
     return best;
   }
@@ -126,7 +118,7 @@ export class Mpic implements Model {
   raised(cpu: number): number[] {
     const out: number[] = [];
     for (let n = 0; n < this.count; n++)
-      if (this.pending[n] && this.reaches(n, cpu) && this.priority(n) > 0) out.push(n);
+      if (this.isPending(n) && this.reaches(n, cpu) && this.priority(n) > 0) out.push(n);
     return out;
   }
 
@@ -134,7 +126,7 @@ export class Mpic implements Model {
   asserted(cpu: number, output: Output): boolean {
     if (output === 'int') return this.next(cpu) >= 0;
     for (let n = 0; n < this.count; n++)
-      if (this.pending[n] && this.output(n) === output && this.unmasked(n) && this.destinations(n) & (1 << cpu))
+      if (this.isPending(n) && this.output(n) === output && this.unmasked(n) && this.destinations(n) & (1 << cpu))
         return true;
     return false;
   }
@@ -182,7 +174,7 @@ export class Mpic implements Model {
     const source = msiSource(bank, msir);
     if (msir >= msirsOf(this.config.version)) return;
     this.msir[slot]! |= 1 << bit; // already set: the events merge
-    this.pending[source] = 1;
+    this.pend(source, true);
     const { trace } = this.host;
     if (trace.on) {
       trace.step({
@@ -194,14 +186,14 @@ export class Mpic implements Model {
         why: `source ${source} is active: MSIR${msir} is not zero`,
       });
     }
-    this.tell(source, { doorbell: hex(doorbell), msir, bit });
+    this.tell(source, doorbell, msir, bit);
   }
 
   /** Reading takes every pending bit and lowers the source. */
   private readMsir(bank: number, msir: number): number {
     const bits = this.msir[16 * bank + msir]!;
     this.msir[16 * bank + msir] = 0;
-    this.pending[msiSource(bank, msir)] = 0;
+    this.pend(msiSource(bank, msir), false);
     return bits;
   }
 
@@ -210,7 +202,7 @@ export class Mpic implements Model {
   private acknowledge(cpu: number): number {
     const source = this.next(cpu);
     if (source < 0) return this.file.get(SVR.$.at);
-    if (!this.isLevel(source)) this.pending[source] = 0;
+    if (!this.isLevel(source)) this.pend(source, false);
     this.service[cpu]!.push(source);
     return this.vectorOf(source);
   }
@@ -228,6 +220,15 @@ export class Mpic implements Model {
   }
 
   // ---- sources ----
+
+  private isPending(source: number): boolean {
+    return ((this.pending[source >>> 5]! >>> (source & 31)) & 1) === 1;
+  }
+  private pend(source: number, up: boolean): void {
+    const bit = 1 << (source & 31);
+    if (up) this.pending[source >>> 5]! |= bit;
+    else this.pending[source >>> 5]! &= ~bit;
+  }
 
   private ivpr(source: number): number {
     return this.file.get(sourceAt(source));
@@ -266,8 +267,9 @@ export class Mpic implements Model {
   }
 
   /** A source became active: who gets it, or why nobody. */
-  private tell(source: number, doorbell: object): void {
+  private tell(source: number, doorbell = -1, msir = -1, bit = -1): void {
     const { hooks, trace } = this.host;
+    if (!trace.on && !hooks.delivered.isUsed() && !hooks.refused.isUsed()) return;
     const output = this.output(source);
     const why = !this.unmasked(source)
       ? 'SOURCE_MASKED'
@@ -297,7 +299,7 @@ export class Mpic implements Model {
       const vector = this.vectorOf(source);
       hooks.delivered.call({
         controller: 'mpic',
-        ...doorbell,
+        ...(doorbell < 0 ? {} : { doorbell: hex(doorbell), msir, bit }),
         source,
         vector,
         cpu,
@@ -308,45 +310,6 @@ export class Mpic implements Model {
 
   // ---- registers ----
 
-  private globals() {
-    const timers = TIMER_GROUPS.flatMap((group) =>
-      [0, 1, 2, 3].flatMap((n) => [at(GTCCR, group + 0x40 * n), at(GTBCR, group + 0x40 * n + 0x10)]),
-    );
-    return [BRR1, FRR, GCR, VIR, PIR, SVR, TFRR, ...timers];
-  }
-  private sources() {
-    const idr = this.isOld ? IDR_V2 : IDR;
-    return Array.from({ length: this.count }, (_, n) => [
-      at(n < FIRST_INTERNAL ? IVPR : IVPR_INTERNAL, sourceAt(n)),
-      at(idr, sourceAt(n) + IDR_OFFSET),
-      ...(this.isOld ? [] : [at(ILR, sourceAt(n) + ILR_OFFSET)]),
-    ]).flat();
-  }
-  private banks() {
-    const { version } = this.config;
-    const v43 = version >= MSIIR1_VERSION;
-    const doorbell = v43 ? MSIIR1 : MSIIR;
-    return [
-      ...Array.from({ length: banksOf(version) }, (_, bank) => {
-        const base = BANK_BASE + BANK_STRIDE * bank;
-        return [
-          ...Array.from({ length: msirsOf(version) }, (_, n) => at(MSIR, base + MSIR_STRIDE * n)),
-          at(MSISR, base + MSISR.$.at),
-          at(MSIIR, base + MSIIR.$.at),
-          ...(v43 ? [at(MSIIR1, base + MSIIR1.$.at)] : []),
-        ];
-      }).flat(),
-      ...Array.from({ length: aliasesOf(version) }, (_, bank) =>
-        at(doorbell, ALIAS_BASE + ALIAS_STRIDE * bank + doorbell.$.at),
-      ),
-    ];
-  }
-  private perCpu() {
-    return Array.from({ length: this.config.cpus }, (_, c) =>
-      [CTPR, WHOAMI, IACK, EOI].map((r) => at(r, cpuAt(c) + r.$.at)),
-    ).flat();
-  }
-
   private connect(): void {
     const { file, config } = this;
     file.onWrite(GCR.$.at, (gcr) => {
@@ -356,7 +319,7 @@ export class Mpic implements Model {
     const cpuMask = config.cpus === 32 ? 0xffff_ffff : 2 ** config.cpus - 1;
     const critical = this.isOld ? 0x8000_0000 | (cpuMask << (31 - config.cpus)) : 0;
     for (let n = 0; n < this.count; n++) {
-      file.onRead(sourceAt(n), () => set(this.ivpr(n), IVPR.A, this.pending[n] && this.unmasked(n) ? 1 : 0));
+      file.onRead(sourceAt(n), () => set(this.ivpr(n), IVPR.A, this.isPending(n) && this.unmasked(n) ? 1 : 0));
       file.onWrite(sourceAt(n) + IDR_OFFSET, (idr) => file.set(sourceAt(n) + IDR_OFFSET, idr & (cpuMask | critical)));
     }
     for (let bank = 0; bank < banksOf(config.version); bank++) this.connectBank(bank);

@@ -26,13 +26,16 @@ export class Entries {
     const keep = cached && !this.coherent;
     if (keep && this.tags[line] === index) return line * PAACE_WORDS;
     const { memory, words } = this;
-    if (!memory.has(address)) return -1;
+    // An aligned entry lies in one piece of memory as a whole.
+    const from = memory.locate(address);
+    if (from < 0) return -1;
+    const { located } = memory;
     let at = this.lines * PAACE_WORDS;
-    if (keep && swap32(memory.read32(address + 4)) & 1) {
+    if (keep && swap32(located[from + 1]!) & 1) {
       at = line * PAACE_WORDS;
       this.tags[line] = index;
     }
-    for (let i = 0; i < PAACE_WORDS; i++) words[at + i] = swap32(memory.read32(address + 4 * i));
+    for (let i = 0; i < PAACE_WORDS; i++) words[at + i] = swap32(located[from + i]!);
     return at;
   }
 

@@ -37,6 +37,7 @@ export class Pamu implements Model {
   /** Where the violation function finds its words. */
   private violation: S.Violation = VIOLATION.window;
   private untilRefusal = -1;
+  private readonly physicalLimit: number;
 
   constructor(
     readonly name: string,
@@ -55,6 +56,7 @@ export class Pamu implements Model {
       registers: S.REGISTERS,
     });
     this.regions = [this.file];
+    this.physicalLimit = 2 ** config.addressBits;
     this.primaries = new Entries(host.memoryModel, config.cacheLines[0], config.coherent);
     this.secondaries = new Entries(host.memoryModel, config.cacheLines[1], config.coherent);
     this.identify();
@@ -163,7 +165,8 @@ export class Pamu implements Model {
     const translated = join64(getAt(words, at, S.PPAACE.TWBAH), (getAt(words, at, S.PPAACE.TWBAL) << 12) >>> 0);
     // TWBA | offset: the base has zeros where the offset has bits; what it has above the SoC's address width is lost.
     const base = Math.floor(translated / size) * size;
-    return (base + offset) % 2 ** this.config.addressBits;
+    const pa = base + offset;
+    return pa < this.physicalLimit ? pa : pa % this.physicalLimit;
   }
 
   /** Whether the operation is mapped to one that is valid (A6). What it becomes does not matter to RAM and registers. */

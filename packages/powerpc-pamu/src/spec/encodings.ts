@@ -1,10 +1,13 @@
+/** 2^(n + 1): a power at run time costs more than the rest of a walk. */
+const POWERS = Float64Array.from({ length: 64 }, (_, n) => 2 ** (n + 1));
+
 /** WSE and SWSE: size = 2^(encoding + 1); 4 KiB is 0x0B (A5). */
-export const sizeOf = (encoding: number): number => 2 ** (encoding + 1);
+export const sizeOf = (encoding: number): number => POWERS[encoding]!;
 export const encodeSize = (size: number): number => Math.log2(size) - 1;
 export const SMALLEST = 4096;
 
 /** WCE: sub-windows = 2^(WCE + 1); one cannot be encoded (A5). */
-export const countOf = (wce: number): number => 2 ** (wce + 1);
+export const countOf = (wce: number): number => POWERS[wce]!;
 export const encodeCount = (count: number): number => Math.log2(count) - 1;
 
 /** AP, whose bits are those of READ and WRITE. */
