@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
@@ -136,6 +136,22 @@ describe('doorbell explain, one question', () => {
     expect(lines()[0]).toMatchObject({ input: what, error: expect.any(String) as unknown });
     expect(err).not.toMatch(/ at .*\.[jt]s/);
   });
+});
+
+describe('packages/inspect/OUTPUT.md', () => {
+  const file = join(ROOT, 'packages/inspect/OUTPUT.md');
+  const page = readFileSync(file, 'utf8');
+  const shown = [...page.matchAll(/^\$ doorbell explain (\S+) (.*)\n([^]*?)\n```$/gm)].map((m) => m.slice(1));
+  let now = page;
+  it.each(shown)('%s %s prints what the page shows', async (what, words, expected) => {
+    await ask(join(FIXTURES, what!), words!);
+    const printed = stripVTControlCharacters(out).trimEnd();
+    now = now.replace(expected!, () => printed);
+    // UPDATE_OUTPUT=1 brings the page up to date where models have found better words.
+    if (process.env['UPDATE_OUTPUT'] === undefined) expect(printed).toBe(expected);
+  });
+  it('shows eight', () => expect(shown).toHaveLength(8));
+  afterAll(() => void (process.env['UPDATE_OUTPUT'] !== undefined && writeFileSync(file, now)));
 });
 
 describe('doorbell explain --batch', () => {

@@ -1,10 +1,10 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { openSession, questionOf, takeSnapshot, type Session } from '@doorbell/inspect';
 import { DoorbellError, saveRaw } from '@doorbell/platform';
 import { describe, expect, it } from 'vitest';
-import { coreOf, message, Mini, read, readFixture, refusal, X86 } from './mini.js';
+import { ARM, coreOf, message, Mini, read, readFixture, refusal, X86 } from './mini.js';
 
 const mini = new Mini();
 
@@ -171,5 +171,53 @@ describe('damaged tables', () => {
       }
     }
     expect(seen.size).toBeGreaterThan(4);
+  });
+});
+
+describe('any file of a capture damaged at random', () => {
+  it('ends in an answer or in one of our errors, never in another', async () => {
+    const core = coreOf((await openSession(ARM, mini.plugins)).memory, 183);
+    const { blocks } = readFixture(ARM).registers as { blocks: unknown[] };
+    const table = (name: string) => readFileSync(join(import.meta.dirname, 'fixtures/virt-acpi', name));
+    const whole: Record<string, Uint8Array> = {
+      'memory.elf': core,
+      'registers.json': Buffer.from(JSON.stringify({ blocks })),
+      'IORT.dat': table('IORT.dat'),
+      'APIC.dat': table('APIC.dat'),
+      'MCFG.dat': table('MCFG.dat'),
+    };
+    const questions = [
+      questionOf({ dma: { requester: '00:01.0', iova: '0xfffdf000' } }),
+      questionOf({ msi: { requester: '00:01.0', address: '0xfffff040', data: 0 } }),
+      questionOf({ dma: { requester: '0x12345', iova: '0x0' } }),
+    ];
+    let seed = 11;
+    const next = (m: number) => (seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fff_ffff) % m;
+    const ends: Record<string, number> = {};
+    const count = (end: string) => void (ends[end] = (ends[end] ?? 0) + 1);
+    for (let i = 0; i < 60; i++) {
+      const victim = Object.keys(whole)[next(5)]!;
+      const bytes = Buffer.from(whole[victim]!);
+      // A dump's content is tables and buffers, damaged elsewhere; here its headers are.
+      const reach = victim === 'memory.elf' ? 300 : bytes.length;
+      for (let k = 0; k < 3; k++) bytes[next(reach)] = victim === 'registers.json' ? 0x20 + next(0x5f) : next(256);
+      const cut = next(5) === 0 ? bytes.subarray(0, next(bytes.length)) : bytes;
+      try {
+        const session = await mini.open({ ...whole, [victim]: cut });
+        for (const q of questions) {
+          try {
+            count(session.explain(q).verdict);
+          } catch (error) {
+            if (!(error instanceof DoorbellError)) throw error;
+            count(error.code);
+          }
+        }
+      } catch (error) {
+        if (!(error instanceof DoorbellError)) throw error;
+        count(`unreadable: ${error.code}`);
+      }
+    }
+    console.info('damaged captures ended in', ends);
+    expect(ends['translated']).toBeGreaterThan(10);
   });
 });
