@@ -40,6 +40,8 @@ export function create(kind: 'plugin' | 'irqchip', name: string, options: NewOpt
     mkdirSync(dirname(target), { recursive: true });
     writeFileSync(target, fill(readFileSync(join(template, file), 'utf8'), name, versionOf));
   }
+  const inCheckout = isCheckout(resolve(dir, '../..'));
+  if (inCheckout) writeFileSync(join(dir, 'tsconfig.json'), workspaceConfig(dir));
   const to = relative(process.cwd(), dir) || '.';
   print(`created ${to}/`);
   for (const file of files) print(`  ${file.slice(0, -SUFFIX.length)}`);
@@ -48,6 +50,8 @@ export function create(kind: 'plugin' | 'irqchip', name: string, options: NewOpt
   print(`  cd ${to}`);
   print('  npm install');
   print('  npm run build && npm test');
+  if (inCheckout)
+    print(`and { "path": "packages/${name}" } belongs into the references of tsconfig.json, for builds of everything`);
   print('Then make the spec yours, and let the kit tell what does not fit. docs/plugin-guide.md leads through it.');
   return EXIT.ok;
 }
@@ -80,6 +84,19 @@ function versions(from: string | undefined, dir: string): (pkg: string) => strin
       throw new Error(`--from ${from}: neither packages/${pkg} nor doorbell-${pkg}-*.tgz is there`);
     return path(join(from, tarball));
   };
+}
+
+/** Among the packages of a checkout it is built as they are: by references, with the same options. */
+function workspaceConfig(dir: string): string {
+  const { dependencies, devDependencies, scripts } = JSON.parse(
+    readFileSync(join(dir, 'package.json'), 'utf8'),
+  ) as Record<string, Record<string, string>>;
+  const names = Object.keys({ ...dependencies, ...devDependencies }).filter((d) => d.startsWith('@doorbell/'));
+  const references = names.map((d) => ({ path: d.replace('@doorbell/', '../') }));
+  const compilerOptions = { rootDir: 'src', outDir: 'dist', tsBuildInfoFile: 'dist/.tsbuildinfo' };
+  const manifest = readFileSync(join(dir, 'package.json'), 'utf8');
+  writeFileSync(join(dir, 'package.json'), manifest.replace(`"build": "${scripts!['build']}"`, '"build": "tsc -b"'));
+  return `${JSON.stringify({ extends: '../../tsconfig.base.json', compilerOptions, include: ['src'], references }, null, 2)}\n`;
 }
 
 const isCheckout = (dir: string): boolean => {
