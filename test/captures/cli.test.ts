@@ -144,9 +144,9 @@ describe('packages/inspect/OUTPUT.md', () => {
   const shown = [...page.matchAll(/^\$ doorbell explain (\S+) (.*)\n([^]*?)\n```$/gm)].map((m) => m.slice(1));
   let now = page;
   it.each(shown)('%s %s prints what the page shows', async (what, words, expected) => {
-    await ask(join(FIXTURES, what!), words!);
+    await ask(join(FIXTURES, what), words);
     const printed = stripVTControlCharacters(out).trimEnd();
-    now = now.replace(expected!, () => printed);
+    now = now.replace(expected, () => printed);
     // UPDATE_OUTPUT=1 brings the page up to date where models have found better words.
     if (process.env['UPDATE_OUTPUT'] === undefined) expect(printed).toBe(expected);
   });
