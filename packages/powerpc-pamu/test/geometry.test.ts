@@ -12,6 +12,7 @@ import {
   type Guts,
   type Limits,
   type Pamu,
+  type PamuNode,
   type PamuTable,
 } from '../src/index.js';
 import { LOW, subject } from './subject.js';
@@ -27,9 +28,9 @@ const extent = (iova: number, physical: number, size: number, permissions = RW):
 const plan = (...extents: Extent[]) => planGeometry(extents, LIMITS);
 
 /** One PAMU whose domains are planned for their mappings. */
-function planned(): { platform: Platform; a: Device; b: Device } {
+function planned(options: PamuNode = {}): { platform: Platform; a: Device; b: Device } {
   const platform = new Platform({ memory: [{ base: 0, size: 2 ** 30 }] })
-    .use(mpic({ banks: 1 }), pamu({}), definePlugin('host', { compatible: ['test,host'] }))
+    .use(mpic({ banks: 1 }), pamu(options), definePlugin('host', { compatible: ['test,host'] }))
     .node({
       name: 'pci0',
       compatible: 'test,host',
@@ -122,6 +123,23 @@ describe('a domain whose window is planned', () => {
     expect(platform.get(CPU_INTERFACE).acknowledge(0)).not.toBeNull();
     expect(iommu.msiIsolation(a).isolated).toBe(false);
     expect(iommu.msiIsolation(a).witness[0]).toContain('checks no requester');
+  });
+
+  it('can have its window above 4 GiB, where the aperture reaches there', () => {
+    const { platform, a } = planned({ apertureBits: 36 });
+    const iommu = platform.service(IOMMU);
+    const domain = iommu.createDomain({ type: 'unmanaged', devices: [a] });
+    iommu.attach(a, domain);
+    domain.map(0, 0, 2 ** 28, RW);
+    domain.reserveMsiWindow({ base: 2 ** 33, size: 0x1000 });
+    const chain = platform.service(INTERRUPTS).domainFor(a);
+    expect(() => chain.allocate({ count: 1, addressBits: 32 })).toThrow(
+      expect.objectContaining({ code: 'MSI_WINDOW_UNREACHABLE' }),
+    );
+    const { addressHi, addressLo, data } = chain.allocate({ count: 1 }).message(0);
+    expect([addressHi, addressLo]).toEqual([2, 0x140]);
+    platform.fabric().write32(0x08, addressHi, addressLo, data);
+    expect(platform.get(CPU_INTERFACE).acknowledge(0)).not.toBeNull();
   });
 
   it('unmaps whole sub-windows only', () => {
