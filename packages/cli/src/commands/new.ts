@@ -96,7 +96,9 @@ function workspaceConfig(dir: string): string {
   const compilerOptions = { rootDir: 'src', outDir: 'dist', tsBuildInfoFile: 'dist/.tsbuildinfo' };
   const manifest = readFileSync(join(dir, 'package.json'), 'utf8');
   writeFileSync(join(dir, 'package.json'), manifest.replace(`"build": "${scripts!['build']}"`, '"build": "tsc -b"'));
-  return `${JSON.stringify({ extends: '../../tsconfig.base.json', compilerOptions, include: ['src'], references }, null, 2)}\n`;
+  const config = { extends: '../../tsconfig.base.json', compilerOptions, include: ['src'], references };
+  // As prettier has it: short lists on one line.
+  return `${JSON.stringify(config, null, 2).replace(/\[\s+"src"\s+\]/, '["src"]')}\n`;
 }
 
 const isCheckout = (dir: string): boolean => {
