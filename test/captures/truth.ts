@@ -146,8 +146,8 @@ function armTruth(truth: Json): Truth {
       kind: 'translations',
       source: t,
       question: dma(t, t['iova'], writes ? 'write' : 'read'),
-      said: (a) => (a.verdict === 'translated' ? [a.pa, a.pageSize, a.permissions.includes('w')] : a.verdict),
-      expected: [t['pa'], t['size'], writes],
+      said: (a) => (a.verdict === 'translated' ? [a.pa, a.pageSize, a.permissions] : a.verdict),
+      expected: [t['pa'], t['size'], t['perm']],
     });
   }
   for (const b of [...section('bypass')])

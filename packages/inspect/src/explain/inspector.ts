@@ -203,7 +203,8 @@ export class Inspector {
           verdict: 'translated',
           pa: hex(out.pa),
           pageSize: out.pageSize,
-          permissions: letters(out.permissions),
+          // Functions read and write; whether code could be fetched is told to who asks for a fetch.
+          permissions: letters(q.access === 'execute' ? out.permissions : out.permissions & ~EXEC),
         };
     }
   }
