@@ -32,7 +32,11 @@ export function checkFslPci(node: PlatformNode): DoorbellError[] {
   const { ccsr, ccsrSize, inbound } = fslPciOptions(node);
   const power = (n: number): boolean => Number.isInteger(Math.log2(n));
   const bad = (option: string, value: unknown, remedy: string) =>
-    new DoorbellError('BAD_OPTION', `${node.name}: ${option} cannot be ${String(value)}`, remedy, { option, value });
+    new DoorbellError('BAD_OPTION', `${node.name}: ${option} cannot be ${String(value)}`, remedy, {
+      node: node.name,
+      option,
+      value,
+    });
   const out: DoorbellError[] = [];
   if (!node.reg?.[0]) out.push(bad('reg', 'empty', 'say where its registers are'));
   if (!power(ccsrSize) || ccsr % ccsrSize) out.push(bad('ccsr', ccsr, 'align it to its size, a power of two'));

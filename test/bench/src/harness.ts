@@ -17,8 +17,8 @@ export interface Suite {
   readonly name: string;
   /** What one operation is, over which data: without it a number means nothing. */
   readonly workload: string;
-  /** The floor to compare with: the same work written by hand. */
-  readonly baseline: Row;
+  /** The floor to compare with: the same work written by hand, where there is such a thing. */
+  readonly baseline?: Row;
   readonly rows: readonly Row[];
   /** The budget: at most so many times the baseline, or so many nanoseconds. */
   readonly budget?: { readonly times?: number; readonly ns?: number };
@@ -30,14 +30,14 @@ export interface Measured {
   readonly ns: number;
   /** Half of the samples lie within ± this many nanoseconds of the median. */
   readonly spread: number;
-  /** Times the baseline. */
+  /** Times the baseline; NaN without one. */
   readonly times: number;
   /** Bytes that one operation allocates, by the heap's growth. */
   readonly bytes: number;
   readonly within: boolean | undefined;
 }
 
-const SAMPLE_NS = 10e6;
+const SAMPLE_MS = 10;
 const SAMPLES = 15;
 
 const time = (row: Row, n: number): number => {
@@ -47,13 +47,17 @@ const time = (row: Row, n: number): number => {
 };
 let sink = 0;
 
-/** How often the loop must turn for a sample of 10 ms; finding it is the warm-up. */
+/** A row that turns this often within one sample was optimised away: it does no work that could be measured. */
+const MOST_TURNS = 2 ** 32;
+
+/** How often the loop must turn for one sample; finding it is the warm-up. */
 function calibrate(row: Row): number {
   let n = 16;
   for (let warm = 0; warm < 8; ) {
     const ns = time(row, n);
-    if (ns < SAMPLE_NS / 2) n *= 2;
-    else warm++;
+    if (ns >= (SAMPLE_MS * 1e6) / 2) warm++;
+    else if (n < MOST_TURNS) n *= 2;
+    else throw new Error(`"${row.name}" does no work: ${n} turns in ${ns} ns; leave out a baseline that is empty`);
   }
   return n;
 }
@@ -75,17 +79,17 @@ function allocated(row: Row, n: number): number {
 }
 
 export function measure(suite: Suite): Measured[] {
-  const rows = [suite.baseline, ...suite.rows];
+  const rows = [...(suite.baseline ? [suite.baseline] : []), ...suite.rows];
   const turns = rows.map(calibrate);
   const samples = rows.map((): number[] => []);
   for (let s = 0; s < SAMPLES; s++)
     rows.forEach((row, i) => samples[i]!.push(time(row, turns[i]!) / (turns[i]! * (row.per ?? 1))));
   for (const s of samples) s.sort((a, b) => a - b);
-  const base = quantile(samples[0]!, 0.5);
+  const base = suite.baseline ? quantile(samples[0]!, 0.5) : NaN;
   return rows.map((row, i) => {
     const ns = quantile(samples[i]!, 0.5);
     const { times = Infinity, ns: most = Infinity } = suite.budget ?? {};
-    const bounded = i > 0 && suite.budget !== undefined;
+    const bounded = rows[i] !== suite.baseline && suite.budget !== undefined;
     return {
       suite: suite.name,
       row: row.name,
@@ -93,7 +97,7 @@ export function measure(suite: Suite): Measured[] {
       spread: (quantile(samples[i]!, 0.75) - quantile(samples[i]!, 0.25)) / 2,
       times: ns / base,
       bytes: allocated(row, turns[i]!),
-      within: bounded ? ns <= most && ns / base <= times : undefined,
+      within: bounded ? ns <= most && !(ns / base > times) : undefined,
     };
   });
 }
@@ -110,7 +114,7 @@ export function report(suite: Suite): Measured[] {
     const cells = [
       `${m.ns.toFixed(2).padStart(9)} ns/op`,
       `±${m.spread.toFixed(2)}`.padEnd(8),
-      `${m.times.toFixed(2)}×`.padStart(7),
+      (Number.isNaN(m.times) ? '' : `${m.times.toFixed(2)}×`).padStart(7),
     ];
     const heap = Number.isNaN(m.bytes) ? '' : `${m.bytes < 0.01 ? 0 : m.bytes.toFixed(2)} B/op`.padStart(11);
     console.log(`  ${m.row.padEnd(44)}${cells.join(' ')}${heap}${m.within === false ? '  OVER BUDGET' : ''}`);

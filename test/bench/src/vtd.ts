@@ -168,7 +168,6 @@ export const vtdSuites: readonly Suite[] = [
     name: 'VT-d: map and unmap a page, strict',
     workload:
       'the same with a device attached: each unmap queues an invalidation and a wait, the model executes both, the driver polls',
-    baseline: { name: 'a call', run: (n) => n },
     rows: [
       {
         name: 'strict',
@@ -187,7 +186,6 @@ export const vtdSuites: readonly Suite[] = [
     name: 'VT-d: map 512 pages',
     workload:
       '2 MiB of 4 KiB pages in one call (the physical address fits no large page), and unmapped in one; per page',
-    baseline: { name: 'a call', run: (n) => n },
     rows: [
       {
         name: 'map + unmap',
@@ -207,7 +205,6 @@ export const vtdSuites: readonly Suite[] = [
     name: 'VT-d: MSI from a device to a vector',
     workload:
       'a DWORD write of the function through the fabric: IRTE from the entry cache, source id checked, IRR of one of four CPUs set',
-    baseline: { name: 'a call', run: (n) => n },
     rows: [
       {
         name: 'write to IRR',
