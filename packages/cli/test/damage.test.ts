@@ -8,7 +8,7 @@ import { buildPlatform } from '../src/run/build.js';
 import { drive } from '../src/run/drive.js';
 
 const MACHINES = new URL('../../../examples/machines/', import.meta.url);
-const RUNS = process.env['DOORBELL_LONG'] === '1' ? 2000 : 60;
+const RUNS = process.env['DOORBELL_LONG'] === '1' ? 800 : 60;
 let backends: Backends;
 beforeAll(async () => {
   const file = '../../../doorbell.config.js';
