@@ -161,9 +161,11 @@ describe('requester ids', () => {
     const plain = [at('1e.0', conventionalBridge([at('01.0', f())]))];
     expect(sent(plain, '01:01.0')).toEqual({ source: 0x00f0, aliases: [0x0108, 0x00f0] });
   });
-  it('become (secondary bus, 00.0) at a conventional bridge of the quirk list', () => {
-    const ich = [at('1e.0', conventionalBridge([at('01.0', f())], { vendor: 0x8086, device: 0x244e }))];
-    expect(sent(ich, '01:01.0')).toEqual({ source: 0x0100, aliases: [0x0108, 0x0100] });
+  it('become (secondary bus, 00.0) at a bridge of the quirk list, where it hangs below a PCIe port', () => {
+    const ich = () => conventionalBridge([at('01.0', f())], { vendor: 0x8086, device: 0x244e });
+    const below = [at('1c.0', rootPort([at('00.0', ich())]))];
+    expect(sent(below, '02:01.0')).toEqual({ source: 0x0200, aliases: [0x0208, 0x0200] });
+    expect(sent([at('1e.0', ich())], '01:01.0')).toEqual({ source: 0x00f0, aliases: [0x0108, 0x00f0] });
   });
   it('become the bridge at a PCI-to-PCIe bridge', () => {
     const reverse = [at('04.0', pciToPcieBridge([at('00.0', f())]))];

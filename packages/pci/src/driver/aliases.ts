@@ -1,4 +1,4 @@
-import { ALIAS_LIKE_PCIE_BRIDGE, BUS_NUMBERS, DMA_FROM_FUNCTION, idKey, PortType } from '../spec/index.js';
+import { BUS_NUMBERS, DMA_FROM_FUNCTION, idKey, PortType, takesOwnership } from '../spec/index.js';
 import { get } from '@doorbell/bits';
 import type { PciDevice } from './device.js';
 
@@ -35,7 +35,7 @@ export function aliasesOf(d: PciDevice): Alias[] {
       });
     else if (b.pcieType === PortType.pciToPcie)
       found.push({ requester: b.requester, by: b, why: `${b.name} is a PCI-to-PCIe bridge and sends as itself` });
-    else if (b.pcieType < 0 && ALIAS_LIKE_PCIE_BRIDGE.has(key(b)))
+    else if (b.pcieType < 0 && takesOwnership(b.vendor, b.deviceId, b.parent?.pcieType))
       found.push({ requester: secondary, by: b, why: `bridges ${key(b)} take ownership as PCIe-to-PCI bridges do` });
     else if (b.pcieType < 0)
       found.push({ requester: b.requester, by: b, why: `${b.name} is a conventional bridge and sends as itself` });

@@ -3,16 +3,15 @@ import { join64 } from '@doorbell/platform';
 import {
   ACS,
   Acs,
-  ALIAS_LIKE_PCIE_BRIDGE,
   BRIDGE_CONTROL,
   BUS_NUMBERS,
   ExtCapId,
-  idKey,
   MEMORY_WINDOW,
   PortType,
   PREFETCH_BASE_UPPER,
   PREFETCH_LIMIT_UPPER,
   PREFETCH_WINDOW,
+  takesOwnership,
 } from '../spec/index.js';
 import { definePciFunction, type BridgeDefinition, type Placed } from './definition.js';
 import { PciFunction, type FunctionHost } from './function.js';
@@ -30,7 +29,7 @@ export class PciBridge extends PciFunction {
     const { pcieType: type, definition: d } = this;
     this.secondary = new Bus(busBelow(type), this, 0);
     this.owner =
-      type === PortType.pcieToPci || (type < 0 && ALIAS_LIKE_PCIE_BRIDGE.has(idKey(d.vendor, d.device)))
+      type === PortType.pcieToPci || (type < 0 && takesOwnership(d.vendor, d.device, bus.bridge?.pcieType))
         ? 'secondary'
         : type < 0 || type === PortType.pciToPcie
           ? 'self'
