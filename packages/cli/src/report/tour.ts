@@ -28,8 +28,6 @@ const CONTROLLERS: Readonly<Record<string, string>> = {
 };
 
 const LABEL = 22;
-/** Two machines fit a wide terminal, three a wider one. */
-const COLUMN = 34;
 const WIDTH = 118;
 
 /** The whole tour, for somebody who sees it for the first time. */
@@ -54,12 +52,25 @@ export function renderTour(tours: readonly MachineTour[]): string {
 const heading = (text: string): string => pc.bold(pc.underline(text));
 const plain = (s: string): number => s.replace(/\u001b\[\d+m/g, '').length;
 const pad = (s: string, width: number): string => s + ' '.repeat(Math.max(1, width - plain(s)));
-const row = (label: string, cells: readonly string[]): string =>
-  `  ${pad(label, LABEL)}${cells.map((c) => pad(c, COLUMN)).join('')}`.trimEnd();
+
+/** A label and a cell per machine, or a line as it is. */
+type Row = { readonly label: string; readonly cells: readonly string[] } | string;
+const row = (label: string, cells: readonly string[]): Row => ({ label, cells });
+
+/** Columns as wide as their widest cell: three machines fit beside each other. */
+function table(rows: readonly Row[]): string[] {
+  const cells = rows.flatMap((r) => (typeof r === 'string' ? [] : r.cells));
+  const column = Math.max(0, ...cells.map(plain)) + 3;
+  return rows.map((r) =>
+    typeof r === 'string'
+      ? r
+      : `  ${pad(r.label, LABEL)}${r.cells.map((c, i) => (i < r.cells.length - 1 ? pad(c, column) : c)).join('')}`.trimEnd(),
+  );
+}
 
 /** One block per kind of device; devices of the same kind stand beside each other. */
 function sideBySide(tours: readonly MachineTour[]): string[] {
-  const lines = [
+  const lines: Row[] = [
     row(
       '',
       tours.map((t) => pc.bold(t.name)),
@@ -102,10 +113,10 @@ function sideBySide(tours: readonly MachineTour[]): string[] {
   const total = (t: MachineTour): string => {
     const vectors = t.functions.flatMap((f) => f.msi?.vectors ?? []);
     const arrived = vectors.filter((v) => v.delivered).length;
-    return (arrived === vectors.length ? pc.green : pc.red)(`${arrived} of ${vectors.length} vectors arrived`);
+    return (arrived === vectors.length ? pc.green : pc.red)(`${arrived} of ${vectors.length} arrived`);
   };
-  lines.push('', row(pc.bold('all together'), tours.map(total)));
-  return lines;
+  lines.push('', row(pc.bold('all vectors'), tours.map(total)));
+  return table(lines);
 }
 
 const who = (f: FunctionReport | undefined): string =>
@@ -114,7 +125,7 @@ const who = (f: FunctionReport | undefined): string =>
 function windowPhrase(t: MachineTour): string {
   const window = t.functions.find((f) => f.window)?.window;
   if (!window) return 'none';
-  return `${window.base}, ${window.kind === 'fixed' ? 'the unit’s own' : `${window.size} bytes, reserved`}`;
+  return window.kind === 'fixed' ? `fixed at ${window.base}` : `${window.size} bytes at ${window.base}`;
 }
 
 /** The way of one message. */
