@@ -113,18 +113,20 @@ export class Gicv3 implements Model, CpuInterface, Restorable {
     if (!r || !this.forwards) return null;
     let best: number = SPURIOUS;
     let priority = IDLE;
-    for (const bank of [r.private, this.distributor.spis]) {
-      for (const intid of bank.ready(cpu)) {
-        const p = bank.priority(intid);
-        if (p < priority) {
-          best = intid;
-          priority = p;
-        }
-      }
+    const own = r.private.mostUrgent(cpu);
+    if (own >= 0) {
+      best = own;
+      priority = r.private.priority(own);
+    }
+    const { spis } = this.distributor;
+    const shared = spis.mostUrgent(cpu);
+    if (shared >= 0 && spis.priority(shared) < priority) {
+      best = shared;
+      priority = spis.priority(shared);
     }
     if (r.lpis.priority < priority) return r.lpis.take();
     if (best === SPURIOUS) return null;
-    (best < 32 ? r.private : this.distributor.spis).take(best);
+    (best < 32 ? r.private : spis).take(best);
     this.signalled[cpu]!.delete(best);
     return best;
   }

@@ -98,6 +98,21 @@ export class InterruptBank {
     this.active[i >>> 5]! &= ~(1 << (i & 31));
   }
 
+  /** The first of those with the best priority that `ready` names, or -1. */
+  mostUrgent(cpu: number): number {
+    let best = -1;
+    for (let w = 0; w < this.enabled.length; w++) {
+      let bits = this.pendingBits[w]! & this.enabled[w]! & this.group[w]! & ~this.active[w]!;
+      for (let b = 0; bits !== 0; bits >>>= 1, b++) {
+        if ((bits & 1) === 0) continue;
+        const intid = this.first + 32 * w + b;
+        if (this.first !== 0 && this.target(intid) !== cpu) continue;
+        if (best < 0 || this.priority(intid) < this.priority(best)) best = intid;
+      }
+    }
+    return best;
+  }
+
   /** INTIDs that compete for a CPU: pending, enabled, group 1, not active; ascending. `cpu` -1: whatever the route. */
   ready(cpu = -1): number[] {
     const out: number[] = [];

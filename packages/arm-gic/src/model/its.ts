@@ -33,6 +33,7 @@ import {
   ITS_SIZE,
   PIDR,
 } from '../spec/index.js';
+import { EventCache } from './event-cache.js';
 import { identify } from './identification.js';
 import { ItsCommands, type ItsTarget } from './its-commands.js';
 import { ItsTables, REASON } from './its-tables.js';
@@ -98,6 +99,7 @@ export class Its implements Model, ItsTarget, Restorable {
   readonly tables: ItsTables;
   private readonly registers: ItsRegisters;
   private readonly commands: ItsCommands;
+  private readonly cache = new EventCache();
   private readonly lane: Lane;
   private readonly word = new Uint32Array(ITS_COMMAND_SIZE / 4);
   private readonly doorbell: string;
@@ -210,6 +212,10 @@ export class Its implements Model, ItsTarget, Restorable {
   private message(device: number, event: number): void {
     const { trace } = this.host;
     if (trace.on) this.tell('GITS_TRANSLATER', null, [event], '', `DeviceID ${device}, EventID ${event}`);
+    else {
+      const slot = this.cache.find(device, event);
+      if (slot >= 0) return this.again(device, event, slot);
+    }
     if (!this.enabled) return this.refuse('ITS_DISABLED', 'GITS_CTLR.Enabled = 0');
     const reason = this.raiseInterrupt(device, event);
     if (reason !== '') this.refuse(reason, REFUSAL_WHY[reason] ?? '');
@@ -217,6 +223,13 @@ export class Its implements Model, ItsTarget, Restorable {
 
   raise(device: number, event: number): void {
     this.raiseInterrupt(device, event);
+  }
+
+  /** An event that came before and reached a redistributor: no table is read. */
+  private again(device: number, event: number, slot: number): void {
+    const { cache } = this;
+    const reason = this.deliver(device, event, cache.intid(slot), cache.icid(slot), cache.cpu(slot));
+    if (reason !== '') this.refuse(reason, REFUSAL_WHY[reason] ?? '');
   }
 
   /** Sets the LPI pending; '' or the name of the refusal. */
@@ -229,9 +242,13 @@ export class Its implements Model, ItsTarget, Restorable {
     const collection = t.findCollection(icid);
     if (this.host.trace.on) this.showCollection(collection);
     if (collection !== REASON.OK) return 'UNMAPPED_COLLECTION';
-    const lpis = this.gic.lpis(t.cpu);
+    if (this.enabled) this.cache.fill(device, event, intid, icid, t.cpu);
+    return this.deliver(device, event, intid, icid, t.cpu);
+  }
+
+  private deliver(device: number, event: number, intid: number, icid: number, cpu: number): string {
+    const lpis = this.gic.lpis(cpu);
     if (lpis === undefined) return 'NO_REDISTRIBUTOR';
-    const cpu = t.cpu;
     const state = lpis.setPending(intid);
     if (this.host.trace.on) this.showLpi(lpis, intid, state);
     if (state === LPI.OFF) return 'LPIS_OFF';
@@ -266,6 +283,7 @@ export class Its implements Model, ItsTarget, Restorable {
     const on = (value & GITS_CTLR.Enabled.mask) !== 0;
     r.set(GITS_CTLR.$.at, ((value & GITS_CTLR.Enabled.mask) | GITS_CTLR.Quiescent.mask) >>> 0);
     this.enabled = on;
+    this.cache.clear();
     if (on) this.schedule();
   }
 
@@ -312,6 +330,7 @@ export class Its implements Model, ItsTarget, Restorable {
     const w = this.word;
     if (!memoryModel.has(at) || !memoryModel.has(at + ITS_COMMAND_SIZE - 4)) return false;
     for (let i = 0; i < w.length; i++) w[i] = memoryModel.read32(at + 4 * i);
+    this.cache.clear();
     const injected = this.refuseIn === 0;
     if (this.refuseIn >= 0) this.refuseIn--;
     const reason = injected ? REASON.UNKNOWN_COMMAND : this.commands.execute(w);
@@ -337,6 +356,7 @@ export class Its implements Model, ItsTarget, Restorable {
 
   private refresh(): void {
     this.tables.configure(this.registers.words);
+    this.cache.clear();
     this.enabled = (this.registers.get(GITS_CTLR.$.at) & GITS_CTLR.Enabled.mask) !== 0;
   }
 
