@@ -68,7 +68,6 @@ export const captures: readonly CaptureContribution[] = [
       UNMAPPED_EVENT: 'send MAPTI for the event',
       UNMAPPED_COLLECTION: 'send MAPC for the collection',
       NO_REDISTRIBUTOR: 'send MAPC with a redistributor that is there',
-      NOT_A_DOORBELL: 'program the message with the address that translates to GITS_TRANSLATER',
     },
   },
   {
