@@ -5,7 +5,8 @@ import type { MemoryPort } from './ports.js';
 
 /** RAM is materialised in chunks of this size when first written. */
 const CHUNK_BITS = 19;
-const CHUNK = 2 ** CHUNK_BITS;
+/** Shifted, since the engine keeps a power as a double, and with it the base of every chunk and each comparison with one. */
+const CHUNK = 1 << CHUNK_BITS;
 const WORDS = CHUNK / 4;
 /** The bits of an offset in a chunk that an aligned word may have. */
 const ALIGNED = CHUNK - 4;
