@@ -31,3 +31,4 @@ export * from './ports.js';
 export * from './registers.js';
 export * from './tokens.js';
 export * from './trace.js';
+export * from './translation-cache.js';
