@@ -7,4 +7,5 @@ export { IovaAllocator } from './iova-allocator.js';
 export type { WindowShare } from './translator.js';
 export * from './unit.js';
 export { RadixTable, readWrite, type RadixFormat } from './radix-table.js';
+export { RadixUnit, quadwords, type QuadwordFormat } from './radix-unit.js';
 export { MsiWindow } from './window.js';
