@@ -13,7 +13,9 @@ export const coreMutants: readonly Mutant[] = [
   { name: 'stale IOTLB on unmap', plant: method(MinimalUnit, 'flush', () => undefined) },
   {
     name: 'flush of the wrong domain',
-    plant: method(MinimalUnit, 'forget', (original: Original, root: number) => original(root + 1)),
+    plant: method(MinimalUnit, 'forget', (original: Original, { rootAddress }: RadixTable) =>
+      original({ rootAddress: rootAddress + 4096 }),
+    ),
   },
   {
     name: 'byte order swapped',
@@ -70,19 +72,11 @@ export const coreMutants: readonly Mutant[] = [
   },
   {
     name: 'fault not recorded',
-    plant: method(
-      MinimalIommu,
-      'fault',
-      function (
-        this: { file: { set(offset: number, value: number): void; get(offset: number): number } },
-        original: Original,
-        ...args: unknown[]
-      ) {
-        const verdict = original(...args);
-        this.file.set(8, this.file.get(8) & ~4);
-        return verdict;
-      },
-    ),
+    plant: method(MinimalIommu, 'fault', function (this: MinimalIommu, original: Original, ...args: unknown[]) {
+      const verdict = original(...args);
+      this.set(8, this.get(8) & ~4);
+      return verdict;
+    }),
   },
   { name: 'conflict checked in one order', plant: method(Domain, 'obstacle', () => null) },
   {

@@ -11,7 +11,7 @@ import {
   type SenderCheck,
 } from '@doorbell/irqchip';
 import type { Device } from '@doorbell/platform';
-import { DOORBELL, NUMBERS } from '../spec/index.js';
+import { DOORBELL, NUMBERS } from '../spec/irqchip.js';
 
 interface Target {
   cpu: number;

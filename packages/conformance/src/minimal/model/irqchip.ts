@@ -1,6 +1,6 @@
 import type { CpuInterface } from '@doorbell/irqchip';
 import type { HardwareHost, MmioRegion, Model } from '@doorbell/platform';
-import { DOORBELL, NUMBERS } from '../spec/index.js';
+import { DOORBELL, NUMBERS } from '../spec/irqchip.js';
 
 /** One page per CPU: whoever writes a number to its doorbell makes it pending there. */
 export class MinimalIrqchip implements Model, CpuInterface {
