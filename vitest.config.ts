@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 
 // Tests see every package's sources, so an edit needs no build.
 const conditions = ['@doorbell/source', ...defaultServerConditions];
+const LIMIT = process.env['DOORBELL_LONG'] === '1' ? 600_000 : 120_000;
 
 export default defineConfig({
   resolve: { conditions },
@@ -10,6 +11,9 @@ export default defineConfig({
   test: {
     // All processors: by default one is left idle, which on two is half of them.
     maxWorkers: '100%',
+    // Nothing is judged by its time: a limit only stops what hangs, also on a loaded machine.
+    testTimeout: LIMIT,
+    hookTimeout: LIMIT,
     projects: [
       { extends: true, test: { name: 'unit', include: ['packages/*/test/**/*.test.ts'] } },
       { extends: true, test: { name: 'integration', include: ['test/**/*.test.ts'] } },

@@ -25,7 +25,7 @@ const output = (name: string): Promise<string> =>
     );
   });
 
-describe('examples print what their golden texts say', { timeout: 60_000 }, () => {
+describe('examples print what their golden texts say', () => {
   it.concurrent.each(names)('%s', async (name) => {
     const golden = join(EXAMPLES, 'golden', `${name}.txt`);
     const printed = await output(name);

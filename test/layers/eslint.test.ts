@@ -46,7 +46,7 @@ describe('ESLint', () => {
     const run = t.eslint();
     status = run.status;
     results = JSON.parse(run.out) as Result[];
-  }, 120_000);
+  });
   afterAll(() => t.remove());
 
   const rules = (file: string) => results.find((r) => r.filePath.endsWith(file))?.messages.map((m) => m.ruleId);

@@ -51,7 +51,7 @@ function damage(files: readonly InputFile[], pick: (below: number) => number): I
   return out;
 }
 
-describe('damaged machines: an answer or a sentence, never anything else', { timeout: 120_000 }, () => {
+describe('damaged machines: an answer or a sentence, never anything else', () => {
   it.each(readdirSync(MACHINES))('%s', (machine) => {
     const files = filesOf(machine);
     const pick = random(0x5eed);

@@ -40,7 +40,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-describe('doorbell machine', { timeout: 30_000 }, () => {
+describe('doorbell machine', () => {
   it('prints one object per input, in order, and answers all others when one cannot be read', () => {
     const r = doorbell('machine', '--json', 'good', 'empty', 'torn', 'gone', 'bad', 'nested');
     const rows = r.out
@@ -91,7 +91,7 @@ describe('doorbell machine', { timeout: 30_000 }, () => {
   });
 });
 
-describe('doorbell', { timeout: 30_000 }, () => {
+describe('doorbell', () => {
   it('--help starts in under 0.3 s', () => {
     const best = Math.min(...[1, 2, 3, 4].map(() => doorbell('--help').ms));
     expect(doorbell('--help').out).toContain('machine');

@@ -34,7 +34,7 @@ beforeAll(() => {
       stdio: 'ignore',
     },
   );
-}, 60_000);
+});
 afterAll(() => [outside, inside].forEach((dir) => rmSync(dir, { recursive: true, force: true })));
 
 /** What `npm install` does with the tarballs, without a network: they are unpacked, and other packages are the repository's. */
@@ -73,7 +73,7 @@ describe.each(['plugin', 'irqchip'] as const)('doorbell new %s', (kind) => {
     expect(tested.stdout).not.toMatch(/failed|skipped/);
   };
 
-  it('outside the repository, from tarballs: builds and conforms before the first edit', { timeout: 60_000 }, () => {
+  it('outside the repository, from tarballs: builds and conforms before the first edit', () => {
     const made = run(outside, BIN, 'new', kind, `my-${kind}`, '--from', 'tarballs');
     expect(made.stderr).toBe('');
     expect(made.status).toBe(0);
@@ -82,7 +82,7 @@ describe.each(['plugin', 'irqchip'] as const)('doorbell new %s', (kind) => {
     buildAndTest(dir);
   });
 
-  it('inside the repository', { timeout: 60_000 }, () => {
+  it('inside the repository', () => {
     const made = run(inside, BIN, 'new', kind, `second-${kind}`);
     expect(made.status).toBe(0);
     buildAndTest(join(inside, `second-${kind}`));

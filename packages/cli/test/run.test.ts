@@ -30,7 +30,7 @@ function run(...args: string[]): Ran {
 const vectorsOf = (r: RunReport) => r.functions.flatMap((f) => f.msi?.vectors ?? []);
 const codes = (r: RunReport): string[] => [...new Set(r.failures.map((f) => f.code))].sort();
 
-describe('the machines that come with the examples', { timeout: 60_000 }, () => {
+describe('the machines that come with the examples', () => {
   const machine = (name: string): string => join(ROOT, 'examples/machines', name);
 
   it('q35-vtd: every vector of every function arrives where its IRTE says', () => {
@@ -119,7 +119,7 @@ describe('the machines that come with the examples', { timeout: 60_000 }, () => 
   });
 });
 
-describe('platform modules', { timeout: 60_000 }, () => {
+describe('platform modules', () => {
   let dir = '';
   beforeAll(() => {
     dir = mkdtempSync(join(ROOT, 'node_modules/.doorbell-run-'));
@@ -159,7 +159,7 @@ describe('platform modules', { timeout: 60_000 }, () => {
 
 const missing = !existsSync(join(SHARED, 'machines'));
 if (missing) console.warn(`skipped: doorbell run over collected machines: there is no ${SHARED}/machines`);
-describe.skipIf(missing)('collected machines', { timeout: 120_000 }, () => {
+describe.skipIf(missing)('collected machines', () => {
   const of = (kind: string): string[] => {
     const dir = join(SHARED, 'machines', kind);
     return readdirSync(dir).map((name) => join(dir, name));
@@ -222,7 +222,7 @@ describe.skipIf(missing)('collected machines', { timeout: 120_000 }, () => {
   });
 });
 
-describe('the tour', { timeout: 60_000 }, () => {
+describe('the tour', () => {
   it('goes as it should: everything arrives, a refused call changes nothing, a forgery is blocked where it is checked', () => {
     const machines = ['q35-vtd', 'virt-smmuv3', 'qoriq-pamu'].map((name) => join(ROOT, 'examples/machines', name));
     const r = spawnSync(process.execPath, [BIN, 'run', '--tour', '--config', CONFIG, ...machines], {

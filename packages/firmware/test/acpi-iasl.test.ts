@@ -27,7 +27,7 @@ function dmarScopes(fields: readonly Field[], segment: number) {
   });
 }
 
-describe.skipIf(!ready)('DMAR as iasl reads it', { timeout: 60_000 }, () => {
+describe.skipIf(!ready)('DMAR as iasl reads it', () => {
   it('units, scopes, reserved regions and flags agree on every machine', () => {
     let tables = 0;
     let structuresSeen = 0;
@@ -78,7 +78,7 @@ describe.skipIf(!ready)('DMAR as iasl reads it', { timeout: 60_000 }, () => {
   });
 });
 
-describe.skipIf(!ready)('IVRS as iasl reads it', { timeout: 60_000 }, () => {
+describe.skipIf(!ready)('IVRS as iasl reads it', () => {
   it('IOMMUs, special devices and memory blocks agree on every machine', () => {
     let tables = 0;
     let blocks = 0;
@@ -135,7 +135,7 @@ describe.skipIf(!ready)('IVRS as iasl reads it', { timeout: 60_000 }, () => {
   });
 });
 
-describe.skipIf(!ready)('IORT as iasl reads it', { timeout: 60_000 }, () => {
+describe.skipIf(!ready)('IORT as iasl reads it', () => {
   it('SMMUs and id mappings agree on every machine', () => {
     let tables = 0;
     let mappings = 0;

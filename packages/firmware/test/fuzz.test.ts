@@ -152,7 +152,7 @@ describe('damaged input', { timeout: LONG ? 1_800_000 : 60_000 }, () => {
   });
 });
 
-describe.skipIf(!ready)('real inputs in whole directories', { timeout: 60_000 }, () => {
+describe.skipIf(!ready)('real inputs in whole directories', () => {
   it('every file of the shared machines is read or refused by name', () => {
     for (const path of filesNamed(/\.(dat|dtb|txt)$/)) {
       attempt([{ name: basename(path), bytes: readFileSync(path) }], shortName(path));

@@ -19,7 +19,7 @@ function linuxGroups(text: string): string[][] {
   return [...groups.values()].map((g) => g.sort()).sort((a, b) => (a[0]! < b[0]! ? -1 : 1));
 }
 
-describe.skipIf(!ready)('isolation groups', { timeout: 60_000 }, () => {
+describe.skipIf(!ready)('isolation groups', () => {
   const all = filesNamed(/^groups\.txt$/);
   it.each(all.map((path) => [shortName(path), path]))('%s', (_, path) => {
     const linux = linuxGroups(readFileSync(path, 'latin1'));

@@ -92,7 +92,7 @@ describe('nodes from device trees', () => {
   });
 });
 
-describe.skipIf(!needs('nodes of real machines', null))('nodes of real machines', { timeout: 60_000 }, () => {
+describe.skipIf(!needs('nodes of real machines', null))('nodes of real machines', () => {
   it('the trees of QEMU virt and of a P4080', () => {
     const virt = nodesOf(input(join(SHARED, 'captures/arm-smmuv3-its-nvme/virt.dtb')));
     expect(find(virt, 'smmu0')).toMatchObject({ compatible: 'arm,smmu-v3', reg: [{ base: 0x9050000, size: 0x20000 }] });

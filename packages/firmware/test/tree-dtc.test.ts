@@ -21,7 +21,7 @@ const typeOf = (n: DtsNode): string | null =>
           ? 'gicv2m'
           : null;
 
-describe.skipIf(!ready)('device trees as dtc reads them', { timeout: 60_000 }, () => {
+describe.skipIf(!ready)('device trees as dtc reads them', () => {
   const trees = filesNamed(/\.dtb$/);
 
   it.each(trees.map((path) => [shortName(path), path]))('%s: SMMUs, PAMUs, MSI controllers, id maps', (_, path) => {

@@ -198,9 +198,9 @@ for (const [program, args, endian, base, size] of machines) {
       dir = mkdtempSync(join(tmpdir(), 'doorbell-'));
       spawnSync(program, ['-S', '-nodefaults', '-display', 'none', '-monitor', 'stdio', ...args.split(' ')], {
         input: `dump-guest-memory ${dir}/core\npmemsave ${base} ${size} "${dir}/raw"\nquit\n`,
-        timeout: 30_000,
+        timeout: 90_000,
       });
-    }, 40_000);
+    });
     afterAll(() => rmSync(dir, { recursive: true }));
 
     it('holds what the monitor’s own pmemsave says', () => {

@@ -74,7 +74,7 @@ describe.skipIf(!qemu.available)('ITS model and QEMU, one command after the othe
 
   it(`${STREAMS} random streams`, () => {
     for (let seed = 1; seed <= STREAMS; seed++) both([...USUAL, ...stream(seed)], { indirect: seed % 2 === 0 });
-  }, 120_000);
+  });
 });
 
 /** Mostly sensible commands over few devices, events, LPIs and collections, so that they meet. */

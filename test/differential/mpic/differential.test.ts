@@ -61,7 +61,7 @@ describe.skipIf(!qemu.available)('MPIC model and QEMU, one register access after
   it(`${STREAMS} random streams of ${LENGTH}`, () => {
     for (let seed = 1; seed <= STREAMS; seed++) stream(seed);
     expect(taken.vectors).toBeGreaterThan(taken.spurious);
-  }, 120_000);
+  });
 
   /** MSIs, acknowledges, ends, masks and priorities in any order, apart from what the deviations would make differ. */
   function stream(seed: number): void {

@@ -53,7 +53,7 @@ describe.skipIf(!qemu.available)('SMMUv3 model and QEMU, one configuration after
       if (got.effect === 'moved') moved++;
     }
     expect(moved).toBeGreaterThanOrEqual(CONFIGURATIONS / 2);
-  }, 60_000);
+  });
 
   it.each(TWO_LEVEL)('%s', (_name, changes) => {
     const { got, wanted } = compare({ ...BASE, ...changes });
