@@ -26,7 +26,7 @@ export class Served {
     const [socket, fifo] = [join(this.directory, 'qtest.sock'), join(this.directory, 'fifo')];
     execFileSync('mkfifo', [`${fifo}.in`, `${fifo}.out`]);
     this.processes.push(spawn(process.execPath, [RELAY, socket, fifo], { stdio: 'ignore' }));
-    const until = Date.now() + 10_000;
+    const until = Date.now() + 60_000;
     while (!existsSync(socket) && Date.now() < until) Atomics.wait(cell, 0, 0, 5);
     const options = devices.flatMap((device) => ['--device', device]);
     const args = [BIN, 'serve', board, '--qtest', `unix:${socket}`, '--events', this.events, '--config', CONFIG];
