@@ -26,10 +26,15 @@ export interface MsiArithmetic {
   readonly free: number;
   /** Bytes of one page. */
   readonly granule: number;
+  /** Bytes from one doorbell page to the next: more than a page where a table has no small ones. */
+  readonly stride: number;
   readonly doorbells: readonly DoorbellPage[];
   /** Bytes of the smallest window that works, with what is mapped already. */
   readonly smallest: number;
 }
+
+const showPages = ({ granule, stride }: MsiArithmetic): string =>
+  `${granule} bytes each${stride > granule ? `, ${hex(stride)} apart` : ''}`;
 
 /** `MSI_WINDOW_EXHAUSTED`, with the arithmetic. */
 export const windowExhausted = (
@@ -40,7 +45,7 @@ export const windowExhausted = (
 ): DoorbellError =>
   new DoorbellError(
     'MSI_WINDOW_EXHAUSTED',
-    `the MSI window ${showRange(window)} of ${domain} is too small for ${device}: needed ${arithmetic.needed} page(s), free ${arithmetic.free}, ${arithmetic.granule} bytes each; doorbells: ${showDoorbells(arithmetic.doorbells)}`,
+    `the MSI window ${showRange(window)} of ${domain} is too small for ${device}: needed ${arithmetic.needed} page(s), free ${arithmetic.free}, ${showPages(arithmetic)}; doorbells: ${showDoorbells(arithmetic.doorbells)}`,
     `reserve at least ${hex(arithmetic.smallest)} bytes`,
     { device, domain, window, ...arithmetic },
   );

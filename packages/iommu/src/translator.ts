@@ -75,6 +75,7 @@ export class MsiTranslator implements ChainLevel {
           needed,
           free: 0,
           granule,
+          stride: owner.table!.doorbellStride ?? granule,
           doorbells: withPages(doorbells, granule),
           smallest: spanOf(needed, granule, owner.table!.doorbellStride),
         });

@@ -122,6 +122,7 @@ export class MsiWindow {
       needed,
       free: this.free,
       granule: this.granule,
+      stride: this.stride,
       doorbells: withPages(doorbells, this.granule),
       smallest: spanOf(this.taken.size + needed, this.granule, this.stride),
     };
