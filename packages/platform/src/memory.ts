@@ -86,16 +86,19 @@ export class PhysicalMemory implements MemoryPort {
   }
 
   read32(address: number): number {
-    // One comparison: no unaligned, negative, fractional or huge number less these bits is the base of a chunk.
+    // One comparison: no unaligned, negative, fractional or huge number less these bits is the base of a chunk. The likely arm comes
+    // first: the engine then lays it out without a jump.
     const at = address & ALIGNED;
-    if (address - at !== this.lastBase) return this.far32(address);
-    return this.last[at >>> 2]!;
+    return address - at === this.lastBase ? this.last[at >>> 2]! : this.far32(address);
   }
 
   write32(address: number, value: number): void {
     const at = address & ALIGNED;
-    if (address - at !== this.lastBase || this.last === ZERO) this.far32ForWrite(address);
-    this.last[at >>> 2] = value;
+    if (address - at === this.lastBase && this.last !== ZERO) this.last[at >>> 2] = value;
+    else {
+      this.far32ForWrite(address);
+      this.last[at >>> 2] = value;
+    }
   }
 
   write64(address: number, hi: number, lo: number): void {
