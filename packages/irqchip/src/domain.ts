@@ -73,6 +73,7 @@ export class MsiDomain {
         Array.from({ length: request.count }, (_, i) => request.cpus[i % request.cpus.length]!),
       );
       this.checkReach(block);
+      for (const prepared of shares.values()) prepared.block = block;
       for (const prepared of shares.values()) {
         prepared.commit();
         committed.push(prepared);

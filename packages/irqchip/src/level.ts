@@ -23,6 +23,8 @@ export interface MsiRequest {
  */
 export interface Prepared<Target = unknown> {
   readonly targets: readonly Target[];
+  /** The block that it is a share of: set by the core when all levels have prepared. */
+  block?: MsiBlock;
   /** Writes hardware. Throws `HardwareError`, having undone its own share of it; the reservation stays until `cancel`. */
   commit(): void;
   /** Undoes `commit` and gives the reservation back. */

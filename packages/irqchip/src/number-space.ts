@@ -45,6 +45,17 @@ export class NumberSpace {
     throw this.exhausted(count, best);
   }
 
+  /**
+   * What a request takes. For multi-message MSI: a run that begins at a multiple of its power of two, and all of that, because the
+   * function may send any of it; the first `count` are the vectors. `give` the whole result back.
+   */
+  takeFor({ count, contiguous }: { readonly count: number; readonly contiguous: boolean }): number[] {
+    if (!contiguous) return this.take(count);
+    const size = 2 ** Math.ceil(Math.log2(count));
+    const first = this.takeBlock(size, size);
+    return Array.from({ length: size }, (_, i) => first + i);
+  }
+
   give(numbers: readonly number[]): void {
     for (const n of numbers) {
       if (this.used[n - this.first]) this.free++;
