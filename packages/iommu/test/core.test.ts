@@ -15,7 +15,7 @@ function machine(change: (unit: IommuUnit) => void = () => undefined) {
     .node(
       { name: 'iommu0', compatible: 'minimal,iommu', reg: [{ base: 0xf000_0000, size: 0x1000 }] },
       { name: 'iommu1', compatible: 'minimal,iommu', reg: [{ base: 0xf000_1000, size: 0x1000 }] },
-      { name: 'bell0', compatible: 'minimal,irqchip', reg: [{ base: 0xf010_0000, size: 0x2000 }] },
+      { name: 'bell0', compatible: 'minimal,irqchip', reg: [{ base: 0xf010_0000, size: 0x3000 }] },
       {
         name: 'pci0',
         compatible: 'test,host',

@@ -24,7 +24,7 @@ const platform = new Platform({ memory: [{ base: 0, size: 2 ** 30 }] })
   )
   .node(
     { name: 'iommu0', compatible: 'minimal,iommu', reg: [{ base: 0xf000_0000, size: 0x1000 }] },
-    { name: 'bell0', compatible: 'minimal,irqchip', reg: [{ base: 0xf010_0000, size: 0x2000 }] },
+    { name: 'bell0', compatible: 'minimal,irqchip', reg: [{ base: 0xf010_0000, size: 0x3000 }] },
   )
   .compose();
 const iommu = platform.service(IOMMU);

@@ -25,7 +25,7 @@ export const minimalSubject: SubjectFactory = ({ completion }) => {
     .use(minimalIommu(), minimalIrqchip(), definePlugin('kit-host', { compatible: ['kit,host'] }))
     .node(
       ...UNITS.map((base, i) => ({ name: `iommu${i}`, compatible: 'minimal,iommu', reg: [{ base, size: 0x1000 }] })),
-      { name: 'bell0', compatible: 'minimal,irqchip', reg: [{ base: BELL, size: 0x2000 }], options: { numbers: 64 } },
+      { name: 'bell0', compatible: 'minimal,irqchip', reg: [{ base: BELL, size: 0x3000 }], options: { numbers: 64 } },
       {
         name: 'pci0',
         compatible: 'kit,host',
@@ -58,7 +58,7 @@ export const minimalSupports: Supports = {
   doorbellPages: 2,
   hostileRegisters: [
     { base: UNITS[0]!, size: 0x40 },
-    { base: BELL, size: 0x2000 },
+    { base: BELL, size: 0x3000 },
   ],
 };
 
@@ -80,6 +80,6 @@ export const minimalPciPlatform: PciFactory = (completion) =>
     )
     .node(
       { name: 'iommu0', compatible: 'minimal,iommu', reg: [{ base: UNITS[0]!, size: 0x1000 }] },
-      { name: 'bell0', compatible: 'minimal,irqchip', reg: [{ base: BELL, size: 0x2000 }] },
+      { name: 'bell0', compatible: 'minimal,irqchip', reg: [{ base: BELL, size: 0x3000 }] },
     )
     .compose();

@@ -1,5 +1,5 @@
+import { get } from '@doorbell/bits';
 import {
-  NO_MESSAGE,
   NumberSpace,
   type Doorbell,
   type Message,
@@ -10,75 +10,80 @@ import {
   type RootLevel,
   type SenderCheck,
 } from '@doorbell/irqchip';
-import type { Device } from '@doorbell/platform';
-import { DOORBELL, NUMBERS } from '../spec/irqchip.js';
+import { HardwareError, hi32, lo32, type Device, type Range, type SoftwareHost } from '@doorbell/platform';
+import { COMMAND, DOORBELL, STATUS } from '../spec/irqchip.js';
 
+/** A number, and the CPU whose doorbell the device writes it to. */
 interface Target {
   cpu: number;
   readonly number: number;
 }
-interface Share extends Prepared<Target> {
-  block?: MsiBlock;
-}
 
-/** Numbers are common to all CPUs; the doorbell page says which CPU: moving a vector changes the message. */
+/** The software. Numbers are common to all CPUs; the doorbell page says which CPU: moving a vector changes the message. */
 export class MinimalRoot implements RootLevel<Target> {
   readonly cpus: readonly number[];
   private readonly numbers: NumberSpace;
-  private readonly owners = new Map<number, { share: Share; index: number }>();
+  private readonly owners = new Map<number, { readonly share: Prepared<Target>; readonly index: number }>();
+  private readonly control: number;
 
   constructor(
     readonly name: string,
+    private readonly host: SoftwareHost,
     private readonly base: number,
     cpus: number,
-    numbers = NUMBERS,
+    { first, last }: Range,
   ) {
-    this.cpus = Array.from({ length: cpus }, (_, i) => i);
-    this.numbers = new NumberSpace(`${name} numbers`, 0, numbers);
+    this.cpus = Array.from({ length: cpus }, (_, cpu) => cpu);
+    this.numbers = new NumberSpace(`${name} numbers`, first, last - first + 1);
+    this.control = base + cpus * 4096;
   }
 
-  prepare(request: MsiRequest): Share {
-    const { count, cpus } = request;
-    const align = 2 ** Math.ceil(Math.log2(count));
-    const first = request.contiguous ? this.numbers.takeBlock(count, align) : -1;
-    const numbers = first < 0 ? this.numbers.take(count) : Array.from({ length: count }, (_, i) => first + i);
-    const one = request.contiguous ? 1 : cpus.length;
-    const targets = numbers.map((number, i) => ({ number, cpu: cpus[i % one]! }));
-    const release = () => {
-      for (const n of numbers) this.owners.delete(n);
-      this.numbers.give(numbers);
+  prepare(request: MsiRequest): Prepared<Target> {
+    const { count, cpus, contiguous } = request;
+    const taken = this.numbers.takeFor(request);
+    // Multi-message MSI has one address, so all its vectors are on one CPU.
+    const cpuOf = (index: number): number => cpus[contiguous ? 0 : index % cpus.length]!;
+    const targets = taken.slice(0, count).map((number, index) => ({ number, cpu: cpuOf(index) }));
+    const cancel = () => {
+      for (const number of taken) this.owners.delete(number);
+      this.numbers.give(taken);
     };
-    const share: Share = { targets, commit: () => undefined, release, cancel: release };
-    numbers.forEach((n, index) => this.owners.set(n, { share, index }));
+    const release = () => {
+      for (const { number } of targets) this.command(number, COMMAND.CLEAR.mask);
+      cancel();
+    };
+    const share = { targets, commit: () => this.enableAll(targets), release, cancel };
+    targets.forEach(({ number }, index) => this.owners.set(number, { share, index }));
     return share;
   }
 
   compose(_message: Message, block: MsiBlock, index: number): Message {
-    const share = block.share<Share>(this);
-    share.block = block;
-    const { cpu, number } = share.targets[index]!;
-    const address = this.base + cpu * 4096 + DOORBELL;
-    return { ...NO_MESSAGE, addressHi: Math.floor(address / 2 ** 32), addressLo: address >>> 0, data: number };
+    const { cpu, number } = block.share<Prepared<Target>>(this).targets[index]!;
+    const address = this.doorbell(cpu);
+    return { addressHi: hi32(address), addressLo: lo32(address), data: number };
   }
 
-  /** Multi-message MSI has one address, so all its vectors move together. */
   prepareAffinity(block: MsiBlock, index: number, cpu: number): PreparedMove {
-    const { targets } = block.share<Share>(this);
-    const moved = block.request.contiguous ? targets : [targets[index]!];
-    const before = moved.map((t) => t.cpu);
+    const { targets } = block.share<Prepared<Target>>(this);
+    const moved = block.request.contiguous ? [...targets.keys()] : [index];
+    const before = moved.map((i) => targets[i]!.cpu);
+    const put = (i: number, to: number) => (targets[i]!.cpu = block.cpus[i] = to);
     return {
-      commit: () => moved.forEach((t) => (t.cpu = cpu)),
-      cancel: () => moved.forEach((t, i) => (t.cpu = before[i]!)),
-      alongWith: moved.filter((t) => t !== targets[index]).map((t) => `${this.name} number ${t.number}`),
+      commit: () => moved.forEach((i) => put(i, cpu)),
+      cancel: () => moved.forEach((i, n) => put(i, before[n]!)),
+      alongWith: moved.filter((i) => i !== index).map((i) => `vector ${i} of ${block.device.name}`),
     };
   }
 
+  mask(block: MsiBlock, index: number): void {
+    this.command(block.share<Prepared<Target>>(this).targets[index]!.number, 0);
+  }
+  unmask(block: MsiBlock, index: number): void {
+    this.command(block.share<Prepared<Target>>(this).targets[index]!.number, COMMAND.ENABLE.mask);
+  }
+
   doorbells(_device: Device, cpus: readonly number[]): readonly Doorbell[] {
-    return cpus.map((cpu) => ({
-      address: this.base + cpu * 4096 + DOORBELL,
-      name: `${this.name} CPU ${cpu}`,
-      exposes: [],
-    }));
+    return cpus.map((cpu) => ({ address: this.doorbell(cpu), name: `${this.name} CPU ${cpu}`, exposes: [] }));
   }
   owner(_cpu: number, number: number): { block: MsiBlock; index: number } | undefined {
     const found = this.owners.get(number);
@@ -89,5 +94,29 @@ export class MinimalRoot implements RootLevel<Target> {
   }
   digest(): string {
     return this.numbers.digest();
+  }
+
+  private doorbell(cpu: number): number {
+    return this.base + cpu * 4096 + DOORBELL.$.at;
+  }
+
+  private enableAll(targets: readonly Target[]): void {
+    let done = 0;
+    try {
+      for (; done < targets.length; done++) this.command(targets[done]!.number, COMMAND.ENABLE.mask);
+    } catch (error) {
+      for (const { number } of targets.slice(0, done)) this.command(number, COMMAND.CLEAR.mask);
+      throw error;
+    }
+  }
+
+  private command(number: number, what: number): void {
+    const { cpu } = this.host;
+    const status = this.control + STATUS.$.at;
+    cpu.write32(this.control + COMMAND.$.at, (number | what) >>> 0);
+    this.host.waitUntil(`${this.name}: number ${number}`, () => !get(cpu.read32(status), STATUS.BUSY));
+    if (!get(cpu.read32(status), STATUS.REFUSED)) return;
+    cpu.write32(status, STATUS.REFUSED.mask);
+    throw new HardwareError('COMMAND_REFUSED', `${this.name} refused number ${number}`, 'look at the controller', {});
   }
 }
