@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { RunReport } from '../src/commands/run.js';
+import type { RunReport } from '../src/run/one.js';
 
 const BIN = fileURLToPath(new URL('../bin/doorbell.js', import.meta.url));
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));

@@ -1,13 +1,10 @@
-import { readMachine } from '@doorbell/firmware';
 import { parseBdf } from '@doorbell/platform';
 import { loadConfig } from '../config.js';
 import { EXIT } from '../exit.js';
-import { readInput } from '../inputs.js';
 import { complain, print } from '../output.js';
 import { Backends } from '../run/backends.js';
-import { buildPlatform, type Failure } from '../run/build.js';
-import { drive, type DriveOptions, type FunctionReport } from '../run/drive.js';
-import { isModule, loadPlatform } from '../run/inputs.js';
+import type { DriveOptions } from '../run/drive.js';
+import { runOne } from '../run/one.js';
 
 export interface RunOptions {
   readonly device?: string;
@@ -17,18 +14,6 @@ export interface RunOptions {
   readonly all?: boolean;
   readonly tour?: boolean;
   readonly config?: string;
-}
-
-/** What `doorbell run --json` prints for one input. */
-export interface RunReport {
-  readonly input: string;
-  readonly platform: string;
-  readonly kinds: readonly string[];
-  readonly functions: readonly FunctionReport[];
-  readonly failures: readonly Failure[];
-  readonly notes: readonly string[];
-  /** The host bridges' maps: who translates and who takes MSIs. */
-  readonly topology: readonly unknown[];
 }
 
 /** `doorbell run`. Returns the exit code. */
@@ -42,7 +27,7 @@ export async function run(inputs: readonly string[], options: RunOptions): Promi
     complain(error instanceof Error ? error.message : String(error));
     return EXIT.usage;
   }
-  if (options.tour) return (await import('../run/tour.js')).tour(inputs, backends);
+  if (options.tour) return (await import('./tour.js')).tour(inputs, backends);
   const render = options.json ? null : (await import('../report/run.js')).renderRun;
   let code: number = EXIT.ok;
   for (const [i, input] of inputs.entries()) {
@@ -59,60 +44,6 @@ export async function run(inputs: readonly string[], options: RunOptions): Promi
   }
   return code;
 }
-
-/** Builds the platform of one input and drives it. Errors: `InputError`, `FirmwareError`. */
-export async function runOne(input: string, backends: Backends, how: DriveOptions = {}): Promise<RunReport> {
-  if (isModule(input)) {
-    const platform = await loadPlatform(input);
-    const { functions, failures } = drive(platform, how);
-    const hosts = platform.allNodes.filter((n) => n.iommuMap ?? n.msiMap);
-    const kinds = [...new Set(platform.allNodes.map((n) => n.compatible))];
-    return report(input, platform.name, kinds, functions, asked(how, functions, failures), [], hosts);
-  }
-  const machine = readMachine(readInput(input));
-  const vectors = Math.max(how.vectors ?? 4, 1);
-  const built = buildPlatform(machine, backends, { name: input, vectors: Math.min(vectors, 2048) });
-  const { platform, description, standIns, notes, hosts } = built;
-  try {
-    const { functions, failures } = drive(platform, { ...how, standIns, hosts });
-    const all = asked(how, functions, [...built.failures, ...failures]);
-    return report(input, description.sources.join(' + '), description.kinds, functions, all, notes, hosts);
-  } finally {
-    platform.dispose();
-  }
-}
-
-/** A run in which nothing could be tried is no success. */
-function asked(how: DriveOptions, functions: readonly FunctionReport[], failures: readonly Failure[]): Failure[] {
-  if (functions.length > 0 || failures.length > 0) return [...failures];
-  const [code, message] = how.only
-    ? ['NO_SUCH_FUNCTION', 'there is no such function, or it has neither MSI nor MSI-X']
-    : ['NO_MSI_FUNCTION', 'no function has MSI or MSI-X'];
-  return [{ bdf: null, code, message }];
-}
-
-const report = (
-  input: string,
-  platform: string,
-  kinds: readonly string[],
-  functions: readonly FunctionReport[],
-  failures: readonly Failure[],
-  notes: readonly string[],
-  hosts: readonly { name: string; segment?: number; iommuMap?: unknown; msiMap?: unknown }[],
-): RunReport => ({
-  input,
-  platform,
-  kinds,
-  functions,
-  failures,
-  notes,
-  topology: hosts.map((h) => ({
-    host: h.name,
-    segment: h.segment ?? 0,
-    iommuMap: h.iommuMap ?? [],
-    msiMap: h.msiMap ?? [],
-  })),
-});
 
 /** Errors: an Error with the sentence for the user. */
 function parse(options: RunOptions): DriveOptions {

@@ -1,5 +1,5 @@
 import pc from 'picocolors';
-import type { RunReport } from '../commands/run.js';
+import type { RunReport } from '../run/one.js';
 import type { Failure } from '../run/build.js';
 import type { FunctionReport, Hop, VectorReport } from '../run/drive.js';
 import { section } from './table.js';

@@ -1,13 +1,8 @@
-import { basename } from 'node:path';
-import { readMachine, type Machine } from '@doorbell/firmware';
+import type { Machine } from '@doorbell/firmware';
 import { IOMMU } from '@doorbell/iommu';
 import { INTERRUPTS } from '@doorbell/irqchip';
 import { PCI, type PciDevice } from '@doorbell/pci';
 import { DoorbellError, hex, mapId, type Platform, type PlatformNode } from '@doorbell/platform';
-import { EXIT } from '../exit.js';
-import { readInput } from '../inputs.js';
-import { complain, print } from '../output.js';
-import { renderTour } from '../report/tour.js';
 import type { Backends, TourChanges } from './backends.js';
 import { buildPlatform, type Failure, type MachinePlatform } from './build.js';
 import { drive, fire, shown, write, type FunctionReport, type Seen } from './drive.js';
@@ -48,27 +43,13 @@ export interface Forgery {
   readonly deceived: boolean;
 }
 
-/** `doorbell run --tour`. Returns the exit code: 0 where everything went as it should. */
-export function tour(inputs: readonly string[], backends: Backends): number {
-  const tours: MachineTour[] = [];
-  for (const input of inputs) {
-    try {
-      tours.push(tourOf(basename(input.replace(/\/+$/, '')), readMachine(readInput(input)), backends));
-    } catch (error) {
-      complain(`${input}: ${error instanceof Error ? error.message : String(error)}`);
-      return EXIT.usage;
-    }
-  }
-  print(renderTour(tours));
-  return tours.every(asItShould) ? EXIT.ok : EXIT.failure;
-}
-
-const asItShould = (t: MachineTour): boolean =>
+/** Everything arrived, the refused call changed nothing, and the forgery was blocked where it is checked. */
+export const asItShould = (t: MachineTour): boolean =>
   t.failures.length === 0 &&
   (t.refusal === null || Object.values(t.refusal.unchanged).every(Boolean)) &&
   (t.forgery === null || (!t.forgery.guarded.deceived && t.forgery.unguarded?.deceived !== false));
 
-function tourOf(name: string, machine: Machine, backends: Backends): MachineTour {
+export function tourOf(name: string, machine: Machine, backends: Backends): MachineTour {
   const build: Build = (adjust = (n) => n) => buildPlatform(machine, backends, { name, adjust });
   const { functions, failures, kinds, nodes } = using(build(), (b) => {
     const driven = drive(b.platform, { standIns: b.standIns, hosts: b.hosts });

@@ -1,0 +1,72 @@
+import { readMachine } from '@doorbell/firmware';
+import { readInput } from '../inputs.js';
+import type { Backends } from './backends.js';
+import { buildPlatform, type Failure } from './build.js';
+import { drive, type DriveOptions, type FunctionReport } from './drive.js';
+import { isModule, loadPlatform } from './inputs.js';
+
+/** What `doorbell run --json` prints for one input. */
+export interface RunReport {
+  readonly input: string;
+  readonly platform: string;
+  readonly kinds: readonly string[];
+  readonly functions: readonly FunctionReport[];
+  readonly failures: readonly Failure[];
+  readonly notes: readonly string[];
+  /** The host bridges' maps: who translates and who takes MSIs. */
+  readonly topology: readonly unknown[];
+}
+
+/** Builds the platform of one input and drives it. Errors: `InputError`, `FirmwareError`. */
+export async function runOne(input: string, backends: Backends, how: DriveOptions = {}): Promise<RunReport> {
+  if (isModule(input)) {
+    const platform = await loadPlatform(input);
+    const { functions, failures } = drive(platform, how);
+    const hosts = platform.allNodes.filter((n) => n.iommuMap ?? n.msiMap);
+    const kinds = [...new Set(platform.allNodes.map((n) => n.compatible))];
+    return report(input, platform.name, kinds, functions, asked(how, functions, failures), [], hosts);
+  }
+  const machine = readMachine(readInput(input));
+  const vectors = Math.max(how.vectors ?? 4, 1);
+  const built = buildPlatform(machine, backends, { name: input, vectors: Math.min(vectors, 2048) });
+  const { platform, description, standIns, notes, hosts } = built;
+  try {
+    const { functions, failures } = drive(platform, { ...how, standIns, hosts });
+    const all = asked(how, functions, [...built.failures, ...failures]);
+    return report(input, description.sources.join(' + '), description.kinds, functions, all, notes, hosts);
+  } finally {
+    platform.dispose();
+  }
+}
+
+/** A run in which nothing could be tried is no success. */
+function asked(how: DriveOptions, functions: readonly FunctionReport[], failures: readonly Failure[]): Failure[] {
+  if (functions.length > 0 || failures.length > 0) return [...failures];
+  const [code, message] = how.only
+    ? ['NO_SUCH_FUNCTION', 'there is no such function, or it has neither MSI nor MSI-X']
+    : ['NO_MSI_FUNCTION', 'no function has MSI or MSI-X'];
+  return [{ bdf: null, code, message }];
+}
+
+const report = (
+  input: string,
+  platform: string,
+  kinds: readonly string[],
+  functions: readonly FunctionReport[],
+  failures: readonly Failure[],
+  notes: readonly string[],
+  hosts: readonly { name: string; segment?: number; iommuMap?: unknown; msiMap?: unknown }[],
+): RunReport => ({
+  input,
+  platform,
+  kinds,
+  functions,
+  failures,
+  notes,
+  topology: hosts.map((h) => ({
+    host: h.name,
+    segment: h.segment ?? 0,
+    iommuMap: h.iommuMap ?? [],
+    msiMap: h.msiMap ?? [],
+  })),
+});
