@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path';
 import { mapId } from '@doorbell/platform';
 import { describe, expect, it } from 'vitest';
-import { platformNodes, readMachine, type InputFile, type MachineNodes } from '@doorbell/firmware';
+import { describeMachine, platformNodes, readMachine, type InputFile, type MachineNodes } from '@doorbell/firmware';
 import { filesNamed, input, needs, shortName, SHARED } from './support/shared.js';
 import * as small from './support/small.js';
 
@@ -51,6 +51,30 @@ describe('nodes from ACPI', () => {
     expect(host.msiMap).toEqual([{ inputBase: 0, count: 0x8000, outputBase: 0x40000, to: 'its0' }]);
   });
 
+  it('an Arm machine without an IORT has GIC and frame, and no APIC; the frame takes all MSIs', () => {
+    const m = nodesOf(small.file('APIC.dat', small.madtWithFrame(3)));
+    expect(m.nodes.map((n) => n.compatible)).toEqual(['arm,gic-v3', 'arm,gic-v2m-frame', 'doorbell,pci-host-ecam']);
+    expect(mapId(find(m, 'pci0').msiMap!, 0x18)).toEqual({ to: 'v2m0', id: 0x18 });
+    const older = nodesOf(small.file('APIC.dat', small.madtWithFrame(2)));
+    expect(find(older, 'gic0').compatible).toBe('arm,gic-400');
+    // Root complexes whose mappings lead to no ITS likewise.
+    const iort = small.file('IORT.dat', small.iort(small.rootComplex(0)));
+    expect(find(nodesOf(iort, small.file('APIC.dat', small.madtWithFrame(3))), 'pci0').msiMap).toHaveLength(1);
+  });
+
+  it('reserved memory of an IORT is kept at the SMMU that its mappings name', () => {
+    const [one, two] = [48, 48 + 68];
+    const table = small.iort(
+      small.smmuV3(0x9050000),
+      small.smmuV3(0x9070000),
+      small.rmr([[0x80000000, 0x10000]], small.mapping(0, 1, 0x40, two)),
+      small.rootComplex(0, small.mapping(0, 8, 0, one), small.mapping(8, 8, 0x40, two)),
+    );
+    const m = nodesOf(small.file('IORT.dat', table));
+    expect(find(m, 'smmu0').options).not.toHaveProperty('reserved');
+    expect(find(m, 'smmu1').options!['reserved']).toMatchObject([{ first: 0x80000000, streams: [0x40] }]);
+  });
+
   it('IVRS: device entries to the IOMMU, its special devices too, memory blocks as reserved', () => {
     const m = nodesOf(one('IVRS.dat'));
     const map = find(m, 'pci0').iommuMap!;
@@ -89,6 +113,52 @@ describe('nodes from device trees', () => {
     expect(find(m, 'pci0').msiMap).toEqual([{ inputBase: 0, count: 0x10000, outputBase: 0x100, to: 'its0' }]);
     expect(find(m, 'pci0').iommuMap).toBeUndefined();
     expect(m.omitted.map((o) => o.why).join()).toMatch(/iommu-map leads to/);
+  });
+});
+
+describe('masks and parents of device trees', () => {
+  const nodes = (host: small.Spec): MachineNodes =>
+    nodesOf(
+      small.file(
+        'x.dtb',
+        small.fdt({
+          '#address-cells': 1,
+          '#size-cells': 1,
+          'its@8080000': { compatible: 'arm,gic-v3-its', reg: [0x8080000, 0x20000], phandle: 1, '#msi-cells': 1 },
+          'its@8180000': { compatible: 'arm,gic-v3-its', reg: [0x8180000, 0x20000], phandle: 3, '#msi-cells': 1 },
+          'smmu@9050000': { compatible: 'arm,smmu-v3', reg: [0x9050000, 0x20000], phandle: 2, '#iommu-cells': 1 },
+          'pcie@10000000': { device_type: 'pci', reg: [0x30000000, 0x1000000], ...host },
+        }),
+      ),
+    );
+  const streams = (map: number[], mask: number, ...ids: number[]) => {
+    const iommuMap = find(nodes({ 'iommu-map': map, 'iommu-map-mask': mask }), 'pci0').iommuMap!;
+    return ids.map((id) => mapId(iommuMap, id));
+  };
+
+  it('a mask of 0 makes all requesters one stream', () => {
+    expect(streams([0, 2, 0x11, 0x1000], 0, 0, 0x100, 0xffff)).toEqual(
+      new Array(3).fill({ to: 'smmu0', id: 0x11, shared: true }),
+    );
+  });
+  it('a mask of device bits folds the buses, one of bus bits the functions', () => {
+    expect(streams([0, 2, 0x40, 0x10], 0xff, 0x3, 0x103, 0x10).map((x) => x?.id)).toEqual([0x43, 0x43, undefined]);
+    expect(streams([0x100, 2, 0x700, 0x100], 0xff00, 0x100, 0x1ff, 0x200)).toEqual([
+      { to: 'smmu0', id: 0x700, shared: true },
+      { to: 'smmu0', id: 0x700, shared: true },
+      null,
+    ]);
+  });
+  it('an msi-parent has as many cells as its controller says; the cell is no phandle', () => {
+    const m = nodes({ 'msi-parent': [1, 3] });
+    expect(find(m, 'pci0').msiMap).toEqual([{ inputBase: 0, count: 65536, outputBase: 0, to: 'its0' }]);
+    const hosts = describeMachine([
+      small.file(
+        'y.dtb',
+        small.fdt({ i: { phandle: 1, '#msi-cells': 1 }, p: { device_type: 'pci', 'msi-parent': [1, 1] } }),
+      ),
+    ]).pciHosts;
+    expect(hosts[0]!.msiParents).toEqual(['/i']);
   });
 });
 

@@ -263,3 +263,11 @@ export function nodeName(node: IortNode): string {
       return node.name || `node@${node.offset}`;
   }
 }
+
+/** The streams that a reserved-memory node is for, and at which node; a damaged count must not fill the memory. */
+export const rmrStreams = (node: RmrNode): { readonly id: number; readonly target: number }[] => {
+  const out: { id: number; target: number }[] = [];
+  for (const m of node.mappings)
+    for (let i = 0; i < m.count && out.length < 4096; i++) out.push({ id: m.outputBase + i, target: m.target });
+  return out;
+};

@@ -45,7 +45,7 @@ export function findPciHosts(index: TreeIndex): TreePciHost[] {
         firstBus: buses?.[0] ?? 0,
         lastBus: buses?.[1] ?? 255,
         domain: node.cell('linux,pci-domain'),
-        msiParents: (node.cells('msi-parent') ?? []).map((p) => index.byPhandle.get(p)).filter((n) => n !== undefined),
+        msiParents: references(node, 'msi-parent', '#msi-cells', index).map((r) => r.target),
       };
     });
 }
@@ -120,32 +120,46 @@ function checkOverlaps(maps: readonly TreeIdMap[], index: TreeIndex): void {
   });
 }
 
-/** `iommus` and `msi-parent` of devices: phandle and as many cells as the target's `#iommu-cells` or `#msi-cells`. */
-export function findStreams(index: TreeIndex): TreeStream[] {
-  const out: TreeStream[] = [];
-  for (const device of index.live) {
-    for (const property of ['iommus', 'msi-parent'] as const) {
-      const cells = device.cells(property) ?? [];
-      const at = device.offsetOf(property);
-      for (let i = 0; i < cells.length; ) {
-        const target = index.byPhandle.get(cells[i]!);
-        if (target === undefined) {
-          index.found(
-            'DT_PHANDLE_MISSING',
-            at + 12 + 4 * i,
-            `${device.path}: ${property} ${hex(cells[i]!)} is no node`,
-          );
-          break; // without the target the number of cells is unknown
-        }
-        const width = target.cell(property === 'iommus' ? '#iommu-cells' : '#msi-cells') ?? 0;
-        if (i + 1 + width > cells.length) {
-          index.found('DT_BAD_PROPERTY', at, `${device.path}: ${property} ends inside an entry for ${target.path}`);
-          break;
-        }
-        if (index.isLive(target)) out.push({ device, property, target, ids: cells.slice(i + 1, i + 1 + width) });
-        i += 1 + width;
-      }
+interface Reference {
+  readonly target: TreeNode;
+  readonly cells: readonly number[];
+}
+
+/** Phandles, each with as many cells as its target's `width` says; ends, with a finding if one listens, where that is unknown. */
+function references(
+  node: TreeNode,
+  property: string,
+  width: string,
+  index: TreeIndex,
+  found: TreeIndex['found'] = () => undefined,
+): Reference[] {
+  const cells = node.cells(property) ?? [];
+  const at = node.offsetOf(property);
+  const out: Reference[] = [];
+  for (let i = 0; i < cells.length; ) {
+    const target = index.byPhandle.get(cells[i]!);
+    if (target === undefined) {
+      found('DT_PHANDLE_MISSING', at + 12 + 4 * i, `${node.path}: ${property} ${hex(cells[i]!)} is no node`);
+      break; // without the target the number of cells is unknown
     }
+    const end = i + 1 + (target.cell(width) ?? 0);
+    if (end > cells.length) {
+      found('DT_BAD_PROPERTY', at, `${node.path}: ${property} ends inside an entry for ${target.path}`);
+      break;
+    }
+    out.push({ target, cells: cells.slice(i + 1, end) });
+    i = end;
   }
   return out;
+}
+
+/** `iommus` and `msi-parent` of devices: phandle and as many cells as the target's `#iommu-cells` or `#msi-cells`. */
+export function findStreams(index: TreeIndex): TreeStream[] {
+  return index.live.flatMap((device) =>
+    (['iommus', 'msi-parent'] as const).flatMap((property) =>
+      references(device, property, property === 'iommus' ? '#iommu-cells' : '#msi-cells', index, index.found)
+        .filter(({ target }) => index.isLive(target))
+        .map(({ target, cells }) => ({ device, property, target, ids: cells })),
+    ),
+  );
 }

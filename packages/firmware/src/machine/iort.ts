@@ -1,5 +1,5 @@
 import { checkIort } from '../acpi/iort-checks.js';
-import { nodeName, type IortMapping, type IortNode, type IortTable, type RmrNode } from '../acpi/iort.js';
+import { nodeName, rmrStreams, type IortMapping, type IortNode, type IortTable, type RmrNode } from '../acpi/iort.js';
 import { hex } from '../bytes.js';
 import { ridToBdf } from '../lspci/dump.js';
 import type { Machine } from './read.js';
@@ -42,7 +42,7 @@ function describeMapping(node: IortNode, m: IortMapping, target: IortNode | unde
 
 /** A reserved range names stream ids at an SMMU; the functions are those whose root complex maps to them. */
 function describeRmr(node: RmrNode, iort: IortTable): ReservedDescription[] {
-  const streams = node.mappings.flatMap((m) => ids(m).map((id) => ({ id, target: m.target })));
+  const streams = rmrStreams(node);
   const bdfs: (string | null)[] = [];
   for (const { id, target } of streams) {
     for (const rc of iort.nodes) {
@@ -63,6 +63,3 @@ function describeRmr(node: RmrNode, iort: IortTable): ReservedDescription[] {
     streamIds: streams.map((s) => s.id),
   }));
 }
-
-/** The output ids of a mapping; a damaged count must not fill the memory. */
-const ids = (m: IortMapping): number[] => Array.from({ length: Math.min(m.count, 256) }, (_, i) => m.outputBase + i);

@@ -1,15 +1,22 @@
 import type { IdMapEntry, PlatformNode } from '@doorbell/platform';
-import { nodeName, type IortMapping, type IortNode } from '../acpi/iort.js';
+import { nodeName, rmrStreams, type IortMapping, type IortNode, type RmrNode } from '../acpi/iort.js';
 import type { Machine } from '../machine/read.js';
 import type { MachineDescription } from '../machine/types.js';
-import { COMPATIBLE, placed, type NodeParts, type Omissions } from './parts.js';
+import { bankOf, COMPATIBLE, placed, type NodeParts, type Omissions } from './parts.js';
 
-/** SMMUs of IORT, GIC, ITSs and frames of MADT; each root complex's ids followed to SMMU and ITS. */
+/**
+ * SMMUs of IORT, GIC, ITSs and frames of MADT; each root complex's ids followed to SMMU and ITS. MSIs that no mapping
+ * leads to an ITS go to the first GICv2m frame, if there is one: it takes whatever is written to it.
+ */
 export function armNodes(machine: Machine, d: MachineDescription, omissions: Omissions): NodeParts {
   const { iort, madt } = machine;
   const units: PlatformNode[] = [];
   const gicd = madt?.gicds[0];
-  if (gicd && gicd.version >= 3) {
+  // Version 0 leaves it to the hardware; redistributors and ITSs begin with GICv3.
+  const v3 = gicd && (gicd.version >= 3 || (gicd.version === 0 && madt.gicrs.length + madt.its.length > 0));
+  if (gicd && !v3 && madt.msiFrames.length > 0) {
+    units.push(...placed({ name: 'gic0', compatible: COMPATIBLE.gicv2, options: {} }, gicd.base, 0x1000n, omissions));
+  } else if (v3) {
     const reg = [{ base: Number(gicd.base), size: 0x10000 }];
     for (const r of madt.gicrs) reg.push({ base: Number(r.base), size: r.length });
     units.push({ name: 'gic0', compatible: COMPATIBLE.gicv3, reg, options: { cpus: Math.max(madt.cpus, 1) } });
@@ -29,25 +36,24 @@ export function armNodes(machine: Machine, d: MachineDescription, omissions: Omi
   });
 
   const smmuName = new Map<IortNode, string>();
+  const nodes = iort?.nodes ?? [];
+  const described = d.iommus.filter((u) => (u.type === 'smmuv3' || u.type === 'smmuv2') && u.node === undefined);
   let count = 0;
-  for (const n of iort!.nodes) {
+  for (const n of nodes) {
     if (n.kind !== 'smmuv3' && n.kind !== 'smmuv2') continue;
-    const u = d.iommus[count++]!;
+    const u = described[count++]!;
     smmuName.set(n, u.name);
-    const reserved = d.reserved.flatMap((r) =>
-      r.kind === 'rmr' && (r.streamIds?.length ?? 0) > 0 && BigInt(r.last) <= BigInt(Number.MAX_SAFE_INTEGER)
-        ? [{ first: Number(BigInt(r.base)), last: Number(BigInt(r.last)), streams: r.streamIds, why: 'RMR' }]
-        : [],
-    );
+    const reserved = nodes.flatMap((r) => (r.kind === 'rmr' ? reservedAt(r, n) : []));
     const size = n.kind === 'smmuv3' ? 0x20000n : n.span;
     const compatible = n.kind === 'smmuv3' ? COMPATIBLE.smmuv3 : COMPATIBLE.smmuv2;
     const options = n.kind === 'smmuv3' && reserved.length > 0 ? { reserved } : {};
     units.push(...placed({ name: u.name, compatible, options }, n.base, size, omissions));
   }
 
-  const byOffset = new Map(iort!.nodes.map((n) => [n.offset, n]));
+  const byOffset = new Map(nodes.map((n) => [n.offset, n]));
   const present = new Set(units.map((u) => u.name));
-  const hosts = iort!.nodes.flatMap((rc): PlatformNode[] => {
+  const frame = units.find((u) => u.compatible === COMPATIBLE.v2m)?.name;
+  const hosts = nodes.flatMap((rc): PlatformNode[] => {
     if (rc.kind !== 'root-complex') return [];
     const iommuMap: IdMapEntry[] = [];
     const msiMap: IdMapEntry[] = [];
@@ -65,12 +71,19 @@ export function armNodes(machine: Machine, d: MachineDescription, omissions: Omi
         }
       }
     }
+    if (msiMap.length === 0 && frame !== undefined) msiMap.push(everything(frame));
     const there = (map: IdMapEntry[]): IdMapEntry[] => map.filter((e) => present.has(e.to));
     const name = nodeName(rc);
     return [
       { name, compatible: COMPATIBLE.pciHost, segment: rc.segment, iommuMap: there(iommuMap), msiMap: there(msiMap) },
     ];
   });
+
+  if (hosts.length === 0 && frame !== undefined) {
+    const segments = new Set([0, ...(machine.mcfg?.regions ?? []).map((r) => r.segment)]);
+    for (const segment of segments)
+      hosts.push({ name: `pci${segment}`, compatible: COMPATIBLE.pciHost, segment, msiMap: [everything(frame)] });
+  }
 
   /** The first ITS of a group: any may serve, and one is enough. */
   function toIts(entry: Omit<IdMapEntry, 'to'>, group: IortNode, into: IdMapEntry[]): void {
@@ -79,6 +92,20 @@ export function armNodes(machine: Machine, d: MachineDescription, omissions: Omi
     else into.push({ ...entry, to: itsName.get(id)! });
   }
   return { units, hosts };
+}
+
+const everything = (to: string): IdMapEntry => ({ inputBase: 0, count: 65536, outputBase: 0, to });
+
+/** What a reserved-memory node keeps for streams of this SMMU. */
+function reservedAt(rmr: RmrNode, smmu: IortNode) {
+  const streams = rmrStreams(rmr).flatMap((s) => (s.target === smmu.offset ? [s.id] : []));
+  if (streams.length === 0) return [];
+  return rmr.ranges.flatMap((r) => {
+    const bank = bankOf(r.base, r.length);
+    return bank === null || bank.size === 0
+      ? []
+      : [{ first: bank.base, last: bank.base + bank.size - 1, streams, why: 'RMR' }];
+  });
 }
 
 /** The part of `entry` whose outputs `next` takes in, mapped on. */

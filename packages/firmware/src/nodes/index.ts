@@ -29,7 +29,7 @@ export function platformNodes(machine: Machine, description: MachineDescription 
   const parts =
     machine.tree !== null
       ? treeNodes(machine, description, omissions)
-      : machine.iort !== null
+      : machine.iort !== null || isArm(machine)
         ? armNodes(machine, description, omissions)
         : x86Nodes(machine, description, omissions);
   const hosts = machine.tree !== null ? parts.hosts : acpiHosts(machine, description, parts.hosts, omissions);
@@ -39,6 +39,10 @@ export function platformNodes(machine: Machine, description: MachineDescription 
     omitted: omissions.list,
   };
 }
+
+/** A MADT of GICs belongs to an Arm machine, with or without an IORT; DMAR and IVRS to an x86. */
+const isArm = ({ madt, dmar, ivrs }: Machine): boolean =>
+  dmar === null && ivrs === null && madt !== null && madt.gicds.length + madt.its.length + madt.msiFrames.length > 0;
 
 /** One host bridge per segment that MCFG, the dump or a map names; configuration space as MCFG says. */
 function acpiHosts(

@@ -10,6 +10,7 @@ export const COMPATIBLE = {
   pamu: 'fsl,pamu',
   apic: 'intel,apic',
   ioapic: 'intel,ioapic',
+  gicv2: 'arm,gic-400',
   gicv3: 'arm,gic-v3',
   its: 'arm,gic-v3-its',
   v2m: 'arm,gic-v2m-frame',

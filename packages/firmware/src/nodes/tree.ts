@@ -2,7 +2,7 @@ import type { IdMapEntry, MemoryBank, PlatformNode } from '@doorbell/platform';
 import { readReg } from '../devicetree/address.js';
 import { walk, type Tree, type TreeNode } from '../devicetree/tree.js';
 import type { Machine } from '../machine/read.js';
-import type { MachineDescription, PciHostDescription } from '../machine/types.js';
+import type { IdMappingDescription, MachineDescription, PciHostDescription } from '../machine/types.js';
 import { bankOf, COMPATIBLE, placed, type NodeParts, type Omissions } from './parts.js';
 
 /** What a device tree describes. Names: `smmu0`, `pamu0`, `its0`, `v2m0`, `msi0`, `gic0`, `mpic0`, `pci0`. */
@@ -17,23 +17,33 @@ export function treeNodes(machine: Machine, d: MachineDescription, omissions: Om
     return size === undefined || size === 0n ? least : size;
   };
 
+  // An older GIC has a say in MSIs only where frames turn them into its wires.
+  const frames = d.msiControllers.some((c) => c.type === 'gicv2m');
   for (const n of byPath.values()) {
-    const kind = n.isCompatible('arm,gic-v3') ? 'gicv3' : n.isCompatible('fsl,mpic') ? 'mpic' : null;
+    const kind = n.isCompatible('arm,gic-v3')
+      ? 'gicv3'
+      : frames && n.isCompatible(...GIC_V2)
+        ? 'gicv2'
+        : n.isCompatible('fsl,mpic')
+          ? 'mpic'
+          : null;
     if (kind === null || isOff(n)) continue;
     const reg = (readReg(n) ?? []).flatMap((r) => bankOf(r.base, r.size) ?? []);
-    const name = kind === 'gicv3' ? 'gic0' : 'mpic0';
+    const name = kind === 'mpic' ? 'mpic0' : 'gic0';
     if (reg.length === 0) omissions.add(name, `${n.path} has no usable address`);
     else {
       const options = kind === 'gicv3' ? { cpus: cpusOf(machine.tree!) } : {};
-      units.push({ name, compatible: COMPATIBLE[kind], reg, ...(kind === 'mpic' ? endian : {}), options });
+      const compatible = kind === 'gicv2' ? n.strings('compatible')[0]! : COMPATIBLE[kind];
+      units.push({ name, compatible, reg, ...(kind === 'mpic' ? endian : {}), options });
     }
   }
   const counts: Record<string, number> = {};
   for (const c of d.msiControllers) {
+    if (c.node === undefined) continue;
     const [short, compatible] = MSI[c.type];
     const name = `${short}${(counts[short] = (counts[short] ?? -1) + 1)}`;
     named.set(`${c.type === 'gicv3-its' ? 'its' : c.type}@${c.base ?? '?'}`, name);
-    const node = byPath.get(c.node!)!;
+    const node = byPath.get(c.node)!;
     const spis = node.cell('arm,msi-num-spis');
     const baseSpi = node.cell('arm,msi-base-spi');
     const v2m = { ...(spis !== null && { spis }), ...(baseSpi !== null && { baseSpi }) };
@@ -44,6 +54,7 @@ export function treeNodes(machine: Machine, d: MachineDescription, omissions: Om
     units.push(...placed({ name, compatible, ...big, options }, c.base, size, omissions));
   }
   for (const u of d.iommus) {
+    if (u.node === undefined) continue; // another table's
     const compatible =
       u.type === 'pamu' ? COMPATIBLE.pamu : u.type === 'smmuv3' ? COMPATIBLE.smmuv3 : COMPATIBLE.smmuv2;
     if (u.type !== 'pamu') named.set(`${u.type}@${u.base ?? '?'}`, u.name);
@@ -61,7 +72,7 @@ export function treeNodes(machine: Machine, d: MachineDescription, omissions: Om
         omissions.add(host.node, `${property} leads to ${m.to ?? 'no node'}, which is no node here`);
         return [];
       }
-      return [{ inputBase: m.inputBase, count: m.count, outputBase: m.outputBase, to }];
+      return masked(m, to);
     });
   const hosts = d.pciHosts.map((h, i): PlatformNode => {
     const iommuMap = map(h, 'iommu-map');
@@ -74,11 +85,48 @@ export function treeNodes(machine: Machine, d: MachineDescription, omissions: Om
   return { units, hosts };
 }
 
+/** As Linux' irq-gic.c lists them. */
+const GIC_V2 = [
+  'arm,gic-400',
+  'arm,cortex-a15-gic',
+  'arm,cortex-a7-gic',
+  'arm,cortex-a9-gic',
+  'arm,eb11mp-gic',
+  'arm,pl390',
+  'qcom,msm-qgic2',
+];
+
 const MSI = {
   'gicv3-its': ['its', COMPATIBLE.its],
   gicv2m: ['v2m', COMPATIBLE.v2m],
   'mpic-msi': ['msi', COMPATIBLE.mpicMsi],
 } as const;
+
+/**
+ * The entries of one mapping. A mask is applied before the lookup (`iommu-map-mask`), so ids that differ only in the bits that
+ * it clears come out as one: runs of constant or of rising outputs, over the 16 bits of a requester id.
+ */
+function masked(m: IdMappingDescription, to: string): IdMapEntry[] {
+  const { inputBase, count, outputBase, mask = 0xffff } = m;
+  if ((mask & 0xffff) === 0xffff) return [{ inputBase, count, outputBase, to }];
+  const outputOf = (id: number): number | null => {
+    const index = (id & mask) - inputBase;
+    return index >= 0 && index < count ? outputBase + index : null;
+  };
+  const out: IdMapEntry[] = [];
+  for (let id = 0; id < 0x10000; ) {
+    const first = outputOf(id);
+    let end = id + 1;
+    if (first !== null) {
+      const step = (outputOf(end) ?? -1) - first;
+      const shared = step === 0;
+      if (shared || step === 1) while (end < 0x10000 && outputOf(end) === first + step * (end - id)) end++;
+      out.push({ inputBase: id, count: end - id, outputBase: first, to, ...(shared && { shared }) });
+    }
+    id = end;
+  }
+  return out;
+}
 
 function hostNode(
   node: TreeNode,

@@ -84,6 +84,15 @@ export const ivmd = (type: number, device: number, aux: number, start: number | 
 export const ivrs = (...blocks: readonly Bits[][]): Uint8Array =>
   table('IVRS', u32(0x203043), u64(0), ...blocks.flat());
 
+/** A MADT of an Arm machine without ITS: a distributor of this version and one GICv2m frame of 64 SPIs. */
+export const madtWithFrame = (version: number): Uint8Array =>
+  table(
+    'APIC',
+    u32(0),
+    u32(0),
+    ...[12, 24, u16(0), u32(0), u64(0x8000000), u32(0), version, 0, 0, 0],
+    ...[13, 24, u16(0), u32(0), u64(0x8020000), u32(1), u16(64), u16(80)],
+  );
 /** A MADT with IOAPICs of these ids and ITSs of these. */
 export const madt = (ioapics: readonly number[], its: readonly number[] = []): Uint8Array =>
   table(
