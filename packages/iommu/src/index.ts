@@ -6,6 +6,7 @@ export type { Group } from './groups.js';
 export { IovaAllocator } from './iova-allocator.js';
 export type { WindowShare } from './translator.js';
 export * from './unit.js';
-export { RadixTable, readWrite, type RadixFormat } from './radix-table.js';
+export { readWrite, type RadixFormat } from './radix-format.js';
+export { RadixTable } from './radix-table.js';
 export { RadixUnit, quadwords, type QuadwordFormat } from './radix-unit.js';
 export { MsiWindow } from './window.js';

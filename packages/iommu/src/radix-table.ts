@@ -1,59 +1,38 @@
-import { DoorbellError, READ, WRITE, hex, type MemoryPort, type PageAllocator, type Range } from '@doorbell/platform';
+import { DoorbellError, hex, type MemoryPort, type PageAllocator, type Range } from '@doorbell/platform';
+import { RadixEntries } from './radix-entries.js';
+import { Table, type RadixFormat } from './radix-format.js';
+import { RemovalLog } from './removal-log.js';
 import type { DomainTable } from './unit.js';
 
-/** How one architecture writes a tree of tables. Level 0 holds the smallest pages; entries are two little-endian words. */
-export interface RadixFormat {
-  /** log2 of the smallest page. */
-  readonly granuleBits: number;
-  /** log2 of the entries of a table page. */
-  readonly indexBits: number;
-  readonly levels: number;
-  /** log2 of the entries of the root, where it differs. */
-  readonly rootBits?: number;
-  /** Whether level `n` may hold pages, by level. */
-  readonly leafAt: readonly boolean[];
-  /** The low and high word of a page's entry. */
-  leafLo(physical: number, level: number, permissions: number): number;
-  leafHi(physical: number, level: number, permissions: number): number;
-  /** The same of an entry that points to a table. */
-  tableLo(address: number): number;
-  tableHi(address: number): number;
-  /** The physical address in a page's entry. */
-  address(lo: number, hi: number, level: number): number;
+/** A table made by a `map` that is still under way. */
+interface Made {
+  readonly parent: Table;
+  readonly index: number;
+  readonly table: Table;
 }
 
-/** One table page, as software remembers it: the words themselves stand in memory only. */
-class Table {
-  /** Entries that are not empty. */
-  used = 0;
-  /** Tables below, by index; undefined where there is a page or nothing. */
-  readonly below: (Table | undefined)[];
-  constructor(
-    readonly address: number,
-    readonly level: number,
-    readonly entries: number,
-  ) {
-    this.below = level > 0 ? new Array<Table | undefined>(entries).fill(undefined) : [];
-  }
-}
+/** No table: every address is out of its span. */
+const NOWHERE = new Table(0, 0, 0, -(2 ** 53));
 
 /**
  * A radix tree of page tables in physical memory: what most IOMMUs walk. The format says how entries look; this class does the rest of
  * `DomainTable`: page-size selection, all-or-nothing mapping, undo of an unmap.
+ *
+ * What comes often is a page beside the last one, and a run of pages: the first goes straight to the table of the last, the second fills or
+ * clears a table's entries in one loop.
  */
 export class RadixTable implements DomainTable {
   readonly granule: number;
   private readonly root: Table;
   private readonly shares: readonly number[];
-  private readonly words = { lo: 0, hi: 0 };
-  /** What the last `unmap` took, as columns that are reused: an unmap allocates nothing. */
-  private removed = 0;
-  private readonly removedTable: Table[] = [];
-  private readonly removedIndex: number[] = [];
-  private readonly removedLo: number[] = [];
-  private readonly removedHi: number[] = [];
-  private readonly removedBelow: (Table | undefined)[] = [];
-  private dead: Table[] = [];
+  /** The table of level 0 that the last page went through, and the bytes that such a table spans. */
+  private lastLeaf = NOWHERE;
+  private readonly leafSpan: number;
+  private readonly entries: RadixEntries;
+  private readonly log = new RemovalLog();
+  /** Tables unlinked: those of the last unmap are the ones from `deadBefore` on. */
+  private readonly dead: Table[] = [];
+  private deadBefore = 0;
 
   constructor(
     readonly format: RadixFormat,
@@ -66,7 +45,10 @@ export class RadixTable implements DomainTable {
   ) {
     this.granule = 2 ** format.granuleBits;
     this.shares = spans.map((span) => 1 / span);
-    this.root = this.allocate(format.levels - 1);
+    this.leafSpan =
+      2 ** (format.granuleBits + (format.levels > 1 ? format.indexBits : (format.rootBits ?? format.indexBits)));
+    this.entries = new RadixEntries(format, memory);
+    this.root = this.allocate(format.levels - 1, 0);
   }
 
   /** Physical address of the top table. */
@@ -76,15 +58,15 @@ export class RadixTable implements DomainTable {
 
   map(iova: number, physical: number, size: number, permissions: number): void {
     if (size === this.granule) {
-      const table = this.descend(iova);
-      if (table !== null) return this.mapPage(table, iova, physical, permissions);
+      const leaf = this.leaf(iova);
+      if (leaf !== null) return this.mapPage(leaf, iova, physical, permissions);
     }
     const present = this.mappedIn(iova, iova + size - 1);
     if (present) throw conflict(iova, size, present);
-    const made: { parent: Table; index: number; table: Table }[] = [];
+    const made: Made[] = [];
     try {
       // Tables first, unlinked: the tree that the hardware walks is untouched until nothing can fail any more.
-      this.plan(this.root, 0, iova, physical, size, made);
+      this.plan(this.root, iova, physical, size, made);
     } catch (error) {
       for (const { parent, index, table } of made.reverse()) {
         parent.below[index] = undefined;
@@ -92,42 +74,48 @@ export class RadixTable implements DomainTable {
       }
       throw error;
     }
-    this.fill(this.root, 0, iova, physical, size, permissions);
+    this.fill(this.root, iova, physical, size, permissions);
     this.memory.barrier();
     // Lower tables are complete before the entry that makes them reachable is written.
     for (const { parent, index, table } of made.reverse()) {
       parent.used++;
-      this.write(parent, index, this.format.tableLo(table.address), this.format.tableHi(table.address));
+      this.entries.write(parent, index, this.format.tableLo(table.address), this.format.tableHi(table.address));
     }
     this.memory.barrier();
   }
 
   unmap(iova: number, size: number): number {
-    this.removed = 0;
-    const table = size === this.granule ? this.descend(iova) : null;
-    const bytes = table ? this.unmapPage(table, iova) : this.clear(this.root, 0, iova, iova + size - 1);
+    this.log.clear();
+    this.deadBefore = this.dead.length;
+    const leaf = size === this.granule ? this.leaf(iova) : null;
+    const bytes = leaf !== null ? this.unmapPage(leaf, iova) : this.clear(this.root, iova, iova + size - 1);
+    // Tables without a page go only together with pages: nothing is flushed after a call that took none.
+    if (bytes === 0 && this.log.length > 0) this.undoUnmap();
     this.memory.barrier();
     return bytes;
   }
 
   undoUnmap(): void {
-    for (let i = this.removed - 1; i >= 0; i--) {
-      const table = this.removedTable[i]!;
-      const below = this.removedBelow[i];
-      table.used++;
-      if (table.level > 0) table.below[this.removedIndex[i]!] = below;
-      this.write(table, this.removedIndex[i]!, this.removedLo[i]!, this.removedHi[i]!);
-      if (below) this.dead = this.dead.filter((d) => d !== below);
+    const { log } = this;
+    let at = 0;
+    for (let i = 0; i < log.length; i++) {
+      const table = log.tables[i]!;
+      const first = log.firsts[i]!;
+      table.used += log.used[i]!;
+      if (table.level > 0) table.below[first] = log.below[i];
+      for (let n = 0; n < log.counts[i]!; n++, at += 2)
+        this.entries.write(table, first + n, log.words[at]!, log.words[at + 1]!);
     }
-    this.removed = 0;
+    log.clear();
+    this.dead.length = this.deadBefore;
     this.memory.barrier();
   }
 
   reclaim(): void {
     if (this.dead.length === 0) return;
-    for (const table of this.dead) this.release(table);
-    this.dead = [];
-    this.removed = 0;
+    for (const table of this.dead) this.free(table);
+    this.dead.length = this.deadBefore = 0;
+    this.log.clear();
   }
 
   iovaToPhys(iova: number): number {
@@ -137,47 +125,35 @@ export class RadixTable implements DomainTable {
       const index = this.indexOf(table, iova);
       const below = table.below[index];
       if (below === undefined) {
-        if (!this.read(table, index)) return -1;
-        return this.format.address(this.words.lo, this.words.hi, table.level) + (iova % span);
+        if (!this.entries.read(table, index)) return -1;
+        return this.format.address(this.entries.lo, this.entries.hi, table.level) + (iova % span);
       }
       table = below;
     }
   }
 
   mappedIn(first: number, last: number): Range | null {
-    return first > last ? null : this.search(this.root, 0, first, last);
+    return first > last ? null : this.search(this.root, first, last);
   }
 
   destroy(): void {
     this.reclaim();
-    const free = (table: Table): void => {
-      for (const below of table.below) if (below) free(below);
-      this.release(table);
-    };
-    free(this.root);
+    this.free(this.root);
   }
 
   /** The lowest table on the way to `iova`, or null where there is none yet. */
+  private leaf(iova: number): Table | null {
+    const last = this.lastLeaf;
+    return iova - last.base < this.leafSpan && iova >= last.base ? last : this.descend(iova);
+  }
+
   private descend(iova: number): Table | null {
     let table: Table | undefined = this.root;
     while (table.level > 0) {
       table = table.below[this.indexOf(table, iova)];
       if (table === undefined) return null;
     }
-    return table;
-  }
-
-  private mapPage(table: Table, iova: number, physical: number, permissions: number): void {
-    const index = this.indexOf(table, iova);
-    if (this.read(table, index)) throw conflict(iova, this.granule, { first: iova, last: iova + this.granule - 1 });
-    table.used++;
-    this.write(
-      table,
-      index,
-      this.format.leafLo(physical, 0, permissions),
-      this.format.leafHi(physical, 0, permissions),
-    );
-    this.memory.barrier();
+    return (this.lastLeaf = table);
   }
 
   /** The entry of a table that an address goes through. The shares of 2^-n are exact, and `&` keeps the low bits of what is above 2^32. */
@@ -185,10 +161,19 @@ export class RadixTable implements DomainTable {
     return (iova * this.shares[table.level]!) & (table.entries - 1);
   }
 
-  private unmapPage(table: Table, iova: number): number {
-    const index = this.indexOf(table, iova);
-    if (!this.read(table, index)) return 0;
-    this.remove(table, index, undefined);
+  private mapPage(leaf: Table, iova: number, physical: number, permissions: number): void {
+    const index = this.indexOf(leaf, iova);
+    if (this.entries.read(leaf, index))
+      throw conflict(iova, this.granule, { first: iova, last: iova + this.granule - 1 });
+    leaf.used++;
+    this.entries.writePage(leaf, index, physical, permissions);
+    this.memory.barrier();
+  }
+
+  private unmapPage(leaf: Table, iova: number): number {
+    const index = this.indexOf(leaf, iova);
+    if (!this.entries.read(leaf, index)) return 0;
+    this.entries.remove(leaf, index, undefined, this.log);
     return this.granule;
   }
 
@@ -203,98 +188,70 @@ export class RadixTable implements DomainTable {
     );
   }
 
-  private plan(
-    table: Table,
-    base: number,
-    iova: number,
-    physical: number,
-    size: number,
-    made: { parent: Table; index: number; table: Table }[],
-  ): void {
+  private plan(table: Table, iova: number, physical: number, size: number, made: Made[]): void {
     if (table.level === 0) return; // every granule fits there
     const span = this.spans[table.level]!;
     const end = iova + size;
     for (let at = iova; at < end; ) {
-      const index = Math.floor((at - base) / span);
-      const entryEnd = base + (index + 1) * span;
-      const n = Math.min(end, entryEnd) - at;
-      if (table.below[index] || !this.fitsLeaf(table.level, at, physical + (at - iova), n)) {
-        let below = table.below[index];
+      const index = this.indexOf(table, at);
+      const base = table.base + index * span;
+      const n = Math.min(end, base + span) - at;
+      let below = table.below[index];
+      if (below || !this.fitsLeaf(table.level, at, physical + (at - iova), n)) {
         if (!below) {
-          below = this.allocate(table.level - 1);
+          below = this.allocate(table.level - 1, base);
           table.below[index] = below;
           made.push({ parent: table, index, table: below });
         }
-        this.plan(below, base + index * span, at, physical + (at - iova), n, made);
+        this.plan(below, at, physical + (at - iova), n, made);
       }
       at += n;
     }
   }
 
-  private fill(table: Table, base: number, iova: number, physical: number, size: number, permissions: number): void {
-    if (table.level === 0) return this.fillPages(table, (iova - base) / this.granule, physical, size, permissions);
+  private fill(table: Table, iova: number, physical: number, size: number, permissions: number): void {
+    if (table.level === 0)
+      return this.entries.fillRun(table, this.indexOf(table, iova), size / this.granule, physical, permissions);
     const span = this.spans[table.level]!;
     const end = iova + size;
     for (let at = iova; at < end; ) {
-      const index = Math.floor((at - base) / span);
-      const n = Math.min(end, base + (index + 1) * span) - at;
+      const index = this.indexOf(table, at);
+      const n = Math.min(end, table.base + (index + 1) * span) - at;
       const below = table.below[index];
-      const target = physical + (at - iova);
-      if (below) this.fill(below, base + index * span, at, target, n, permissions);
+      if (below) this.fill(below, at, physical + (at - iova), n, permissions);
       else {
         table.used++;
-        this.write(
-          table,
-          index,
-          this.format.leafLo(target, table.level, permissions),
-          this.format.leafHi(target, table.level, permissions),
-        );
+        this.entries.writePage(table, index, physical + (at - iova), permissions);
       }
       at += n;
     }
   }
 
-  /** A run of smallest pages: the bulk of every large mapping. */
-  private fillPages(table: Table, first: number, physical: number, size: number, permissions: number): void {
-    const { format, granule } = this;
-    const count = size / granule;
-    for (let i = 0; i < count; i++) {
-      const at = physical + i * granule;
-      this.write(table, first + i, format.leafLo(at, 0, permissions), format.leafHi(at, 0, permissions));
+  private clear(table: Table, first: number, last: number): number {
+    if (table.level === 0) {
+      const count = (last + 1 - first) / this.granule;
+      return this.entries.clearRun(table, this.indexOf(table, first), count, this.log) * this.granule;
     }
-    table.used += count;
-  }
-
-  private clearPages(table: Table, first: number, count: number): number {
-    let taken = 0;
-    for (let i = 0; i < count; i++) {
-      if (!this.read(table, first + i)) continue;
-      this.remove(table, first + i, undefined);
-      taken++;
-    }
-    return taken * this.granule;
-  }
-
-  private clear(table: Table, base: number, first: number, last: number): number {
-    if (table.level === 0)
-      return this.clearPages(table, (first - base) / this.granule, (last + 1 - first) / this.granule);
     const span = this.spans[table.level]!;
     let bytes = 0;
     for (let at = first; at <= last; ) {
-      const index = Math.floor((at - base) / span);
-      const entry = base + index * span;
+      const index = this.indexOf(table, at);
+      const entry = table.base + index * span;
       const to = Math.min(last, entry + span - 1);
+      const whole = at === entry && to === entry + span - 1;
       const below = table.below[index];
       if (below) {
-        bytes += this.clear(below, entry, at, to);
         // As Linux does: a table goes only when all that it spans is unmapped, so that single pages come and go cheaply.
-        if (below.used === 0 && at === entry && to === entry + span - 1) {
-          this.read(table, index);
-          this.remove(table, index, below);
+        if (!whole) bytes += this.clear(below, at, to);
+        else {
+          bytes += this.mappedBytes(below);
+          this.entries.read(table, index);
+          this.entries.remove(table, index, below, this.log);
           this.dead.push(below);
+          this.lastLeaf = NOWHERE;
         }
-      } else if (this.read(table, index)) {
-        if (at !== entry || to !== entry + span - 1) {
+      } else if (this.entries.read(table, index)) {
+        if (!whole) {
           this.undoUnmap();
           throw new DoorbellError(
             'UNALIGNED',
@@ -303,7 +260,7 @@ export class RadixTable implements DomainTable {
             { iova: at, page: entry, size: span },
           );
         }
-        this.remove(table, index, undefined);
+        this.entries.remove(table, index, undefined, this.log);
         bytes += span;
       }
       at = to + 1;
@@ -311,29 +268,30 @@ export class RadixTable implements DomainTable {
     return bytes;
   }
 
-  /** Takes an entry away whose words are in `words`. */
-  private remove(table: Table, index: number, below: Table | undefined): void {
-    const i = this.removed++;
-    this.removedTable[i] = table;
-    this.removedIndex[i] = index;
-    this.removedLo[i] = this.words.lo;
-    this.removedHi[i] = this.words.hi;
-    this.removedBelow[i] = below;
-    table.used--;
-    if (table.level > 0) table.below[index] = undefined;
-    this.write(table, index, 0, 0);
+  /** Bytes of all pages below a table. */
+  private mappedBytes(table: Table): number {
+    if (table.level === 0) return table.used * this.granule;
+    let bytes = 0;
+    for (let i = 0, left = table.used; left > 0; i++) {
+      const below = table.below[i];
+      if (below === undefined && !this.entries.read(table, i)) continue;
+      left--;
+      bytes += below ? this.mappedBytes(below) : this.spans[table.level]!;
+    }
+    return bytes;
   }
 
-  private search(table: Table, base: number, first: number, last: number): Range | null {
+  private search(table: Table, first: number, last: number): Range | null {
+    if (table.used === 0) return null;
     const span = this.spans[table.level]!;
     for (let at = first; at <= last; ) {
-      const index = Math.floor((at - base) / span);
-      const entry = base + index * span;
+      const index = this.indexOf(table, at);
+      const entry = table.base + index * span;
       const below = table.below[index];
       const to = Math.min(last, entry + span - 1);
       const found = below
-        ? this.search(below, entry, at, to)
-        : this.read(table, index)
+        ? this.search(below, at, to)
+        : this.entries.read(table, index)
           ? { first: entry, last: entry + span - 1 }
           : null;
       if (found) return found;
@@ -342,32 +300,22 @@ export class RadixTable implements DomainTable {
     return null;
   }
 
-  /** Whether the entry is not empty; its words are in `words` then. */
-  private read(table: Table, index: number): boolean {
-    if (table.used === 0) return false;
-    const at = table.address + index * 8;
-    this.words.lo = this.memory.read32(at);
-    this.words.hi = this.memory.read32(at + 4);
-    return (this.words.lo | this.words.hi) !== 0;
-  }
-
-  private write(table: Table, index: number, lo: number, hi: number): void {
-    this.memory.write64(table.address + index * 8, hi, lo);
-  }
-
-  private allocate(level: number): Table {
+  private allocate(level: number, base: number): Table {
     const { rootBits, indexBits, levels } = this.format;
     const entries = 2 ** (level === levels - 1 ? (rootBits ?? indexBits) : indexBits);
-    return new Table(this.pages.allocate(Math.max(4096, entries * 8)), level, entries);
+    return new Table(this.pages.allocate(Math.max(4096, entries * 8)), level, entries, base);
+  }
+
+  /** Gives back a table and all below it. */
+  private free(table: Table): void {
+    for (const below of table.below) if (below) this.free(below);
+    this.release(table);
   }
 
   private release(table: Table): void {
     this.pages.free(table.address, Math.max(4096, table.entries * 8));
   }
 }
-
-/** READ and WRITE as two low bits: what simple formats need. */
-export const readWrite = (permissions: number): number => (permissions & READ ? 1 : 0) | (permissions & WRITE ? 2 : 0);
 
 const conflict = (iova: number, size: number, present: Range): DoorbellError =>
   new DoorbellError(

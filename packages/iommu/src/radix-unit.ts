@@ -1,5 +1,6 @@
 import type { SoftwareHost } from '@doorbell/platform';
-import { RadixTable, readWrite, type RadixFormat } from './radix-table.js';
+import { readWrite, type RadixFormat } from './radix-format.js';
+import { RadixTable } from './radix-table.js';
 import type { AttachTarget, DomainTable, IommuUnit, ReservedRegion, UnitCapabilities, UnitFault } from './unit.js';
 
 /** Entries of one quadword: a page-aligned physical address with flags below it. */
@@ -23,6 +24,7 @@ export function quadwords(f: QuadwordFormat): RadixFormat {
     indexBits: granuleBits - 3,
     levels,
     leafAt: Array.from({ length: levels }, (_, level) => pagesAt.includes(level)),
+    addressInPlace: true,
     leafLo: (physical, level, permissions) => (physical | page(permissions, level)) >>> 0,
     leafHi: (physical) => Math.floor(physical / 2 ** 32),
     tableLo: (address) => (address | table) >>> 0,

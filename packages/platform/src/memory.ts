@@ -1,7 +1,7 @@
 import { DoorbellError } from './errors.js';
 import { hex, hi32, lo32, rangeOf } from './address.js';
 import { regionOverlap } from './overlap.js';
-import type { MemoryPort } from './ports.js';
+import type { DirectMemory, MemoryPort } from './ports.js';
 
 /** RAM is materialised in chunks of this size when first written. */
 const CHUNK_BITS = 19;
@@ -39,7 +39,7 @@ const ZERO = new Uint32Array(WORDS);
  * behind it a direct-mapped table remembers the last chunks by number.
  * Values are little-endian, as every host that runs this is.
  */
-export class PhysicalMemory implements MemoryPort {
+export class PhysicalMemory implements MemoryPort, DirectMemory {
   readonly banks: readonly MemoryBank[];
   /** The banks with adjacent ones joined: an access may cross from one into the next. */
   private readonly extents: readonly MemoryBank[];
@@ -80,7 +80,17 @@ export class PhysicalMemory implements MemoryPort {
     return address - at === this.lastBase ? at >>> 2 : this.locateFar(address);
   }
 
-  /** The words that `locate` found: to be read, never written. */
+  /** The same for writing: the piece is there then. See `DirectMemory`. */
+  locateForWrite(address: number, bytes: number): number {
+    const at = address & ALIGNED;
+    if (address - at !== this.lastBase || this.last === ZERO) {
+      this.far32ForWrite(address);
+      if (this.lastBase === NOWHERE && !this.contains(address, bytes)) throw outside(address, bytes);
+    }
+    return at + bytes <= CHUNK ? at >>> 2 : -1;
+  }
+
+  /** The words that `locate` found, to be read, never written; or those of `locateForWrite`. */
   get located(): Uint32Array {
     return this.last;
   }
@@ -175,6 +185,10 @@ export class PhysicalMemory implements MemoryPort {
 
   /** In process everything written is visible at once. */
   barrier(): void {}
+
+  get direct(): DirectMemory {
+    return this;
+  }
 
   /** Chunks that exist, in ascending order: the whole content, everything else is zero. */
   *chunks(): Generator<{ address: number; words: Uint32Array }> {

@@ -27,6 +27,18 @@ export interface MemoryPort {
   fill(address: number, length: number, byte: number): void;
   /** Everything written before is visible to the hardware before anything written after (before a doorbell register). */
   barrier(): void;
+  /** Where memory is in this process: its words. Absent where each access is a message or where hardware runs beside us and must see whole quadwords. */
+  readonly direct?: DirectMemory | undefined;
+}
+
+/** Memory whose words a driver may read and write in place: for runs of table entries. */
+export interface DirectMemory {
+  /**
+   * The index in `located` of the word at `address`, or -1 where the `bytes` from there on do not lie in one piece: then the port's calls do it.
+   * Both hold until the next access of any kind. Errors: `UNALIGNED`, `OUTSIDE_MEMORY`.
+   */
+  locateForWrite(address: number, bytes: number): number;
+  readonly located: Uint32Array;
 }
 
 /** The CPU's loads and stores to any physical address: MMIO, ECAM, BARs, RAM. Little-endian values. */

@@ -87,6 +87,18 @@ describe('physical memory', () => {
     expect(m.read32(0x1000)).toBe(1);
   });
 
+  it('gives its words to whoever writes in place, in one piece or not at all', () => {
+    const m = new PhysicalMemory([{ base: 0, size: 2 * CHUNK + 4096 }]);
+    const at = m.direct.locateForWrite(CHUNK - 16, 16);
+    m.direct.located[at + 3] = 7;
+    expect([m.read32(CHUNK - 4), m.allocated]).toEqual([7, CHUNK]);
+    expect(m.direct.locateForWrite(CHUNK - 16, 24)).toBe(-1);
+    expect(m.direct.locateForWrite(2 * CHUNK, 4096)).toBe(0);
+    expect(thrown(() => m.direct.locateForWrite(2 * CHUNK, 4104)).code).toBe('OUTSIDE_MEMORY');
+    expect(thrown(() => m.direct.locateForWrite(2, 4)).code).toBe('UNALIGNED');
+    expect(m.read32(CHUNK - 4)).toBe(7);
+  });
+
   it('does bytes across adjacent banks, and none across a hole', () => {
     const m = new PhysicalMemory([
       { base: 0, size: CHUNK },

@@ -18,6 +18,7 @@ function stage1Format(g: number, inputBits: number): RadixFormat {
     rootBits: inputBits - levelShift(g, 4 - levels),
     // level n of the format is level 3 − n of the architecture
     leafAt: Array.from({ length: levels }, (_, n) => n === 0 || 3 - n >= firstBlockLevel(g)),
+    addressInPlace: true,
     leafLo(physical, level, permissions) {
       const type = level === 0 ? TYPE.PAGE : TYPE.BLOCK;
       const device = (permissions & MMIO) !== 0;

@@ -1,7 +1,11 @@
+import type { MsiOwner } from '@doorbell/irqchip';
 import type { Platform } from '@doorbell/platform';
 
-/** Calls `between` around everything that a driver does to hardware: register accesses and ordered memory writes. */
-export function betweenSteps(platform: Platform, between: () => void, body: () => void): void {
+/**
+ * Calls `between` around everything that a driver does to hardware: register accesses and ordered memory writes; and around the calls
+ * of `owner`, who programs the device.
+ */
+export function betweenSteps(platform: Platform, between: () => void, body: () => void, owner?: MsiOwner): void {
   let inside = false;
   const step = () => {
     if (inside) return;
@@ -32,6 +36,10 @@ export function betweenSteps(platform: Platform, between: () => void, body: () =
   wrap(bus as never, 'write64');
   wrap(memoryModel as never, 'write64');
   wrap(memoryModel as never, 'barrier');
+  // Table entries are written one by one, so that there is a step between them.
+  Object.defineProperty(memoryModel, 'direct', { value: undefined, configurable: true });
+  undo.push(() => delete (memoryModel as { direct?: unknown }).direct);
+  for (const call of owner ? ['maskAll', 'rewrite', 'unmaskAll'] : []) wrap(owner as never, call);
   try {
     body();
   } finally {

@@ -11,6 +11,7 @@ export const secondLevelFormat = (levels: number, m2: boolean, g1: boolean): Rad
   indexBits: 9,
   levels,
   leafAt: [true, m2, g1, false, false].slice(0, levels),
+  addressInPlace: true,
   leafLo: (physical, level, permissions) =>
     (lo(physical) |
       (permissions & READ ? SLPTE.R.mask : 0) |
