@@ -22,7 +22,8 @@ export const capture: CaptureContribution = {
     F_CD_FETCH: 'point S1ContextPtr at memory',
     F_WALK_EABT: 'point the table descriptor, or TTBx, at memory',
     F_TRANSLATION: 'map the address in the domain of the device',
-    F_ADDR_SIZE: 'let the descriptor point below 2^IPS, or enlarge CD.IPS',
+    F_ADDR_SIZE:
+      'stay below the output size (CD.IPS, IDR5.OAS) with what the descriptor points to, or with the address where nothing is translated',
     F_ACCESS: 'set AF in the descriptor (or AFFD in the CD)',
     F_PERMISSION: 'map the address with the right that the access needs',
     F_UUT: 'send transactions that the unit supports',

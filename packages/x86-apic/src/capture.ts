@@ -5,4 +5,7 @@ import { apic, APIC_COMPATIBLE } from './plugin.js';
 export const apicCapture: CaptureContribution = {
   compatible: [APIC_COMPATIBLE],
   plugin: () => apic(),
+  remedies: {
+    RESERVED_DELIVERY_MODE: 'send a delivery mode that is defined: fixed, lowest priority, SMI, NMI, INIT, ExtINT',
+  },
 };

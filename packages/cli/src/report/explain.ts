@@ -58,6 +58,10 @@ function verdict(a: Answer): string {
 
 function interrupt(i: Readonly<Record<string, unknown>>): string {
   const { controller, ...rest } = i;
+  if (controller === 'apic') {
+    const { vector, destination, destinationMode, deliveryMode, triggerMode } = rest;
+    return `vector ${String(vector)} to ${String(destinationMode)} destination ${String(destination)}, ${String(deliveryMode)}, ${String(triggerMode)}`;
+  }
   return `${String(controller)} ${Object.entries(rest)
     .map(([k, v]) => `${k} ${String(v)}`)
     .join(', ')}`;

@@ -130,7 +130,10 @@ export class Inspector {
         return question.kind === 'dma' ? this.askDma(question, where) : this.askMsi(question, where);
       });
       const failed = result.verdict === 'fault' || result.verdict === 'blocked';
-      return this.finish(result, failed ? withoutConfusion(steps, where.unit?.name) : steps);
+      // Who refused a message has the word; else the unit.
+      const unit = where.unit?.name;
+      const word = heard.refused[0]?.by ?? unit;
+      return this.finish(result, failed ? withoutConfusion(steps, unit) : steps, word);
     } finally {
       journal.undo();
       for (const { model, state } of this.models) model.restore!(state);
@@ -196,8 +199,8 @@ export class Inspector {
       case Verdict.bypass:
         // Without a unit in the way, x86 hardware still takes 0xFEEx_xxxx for messages.
         if (where.unit === undefined && this.isMessageRange(q.iova))
-          return q.access === 'write' ? { verdict: 'interrupt' } : { verdict: 'bypass', pa: hex(out.pa) };
-        return { verdict: 'bypass', pa: hex(out.pa) };
+          return q.access === 'write' ? { verdict: 'interrupt' } : { verdict: 'bypass', pa: same(q.iova) };
+        return { verdict: 'bypass', pa: same(q.iova) };
       default:
         return {
           verdict: 'translated',
@@ -241,7 +244,12 @@ export class Inspector {
         'add the ACPI tables or the device tree',
       );
     const fault = { code: null, name: 'NOT_A_DOORBELL' };
-    return { verdict: 'blocked', fault, recorded: false, pa: hex(out.pa) };
+    return {
+      verdict: 'blocked',
+      fault,
+      recorded: false,
+      pa: verdict === Verdict.bypass ? same(q.address) : hex(out.pa),
+    };
   }
 
   private prepare(address: bigint, access: number, data: number, where: Place): void {
@@ -310,7 +318,7 @@ export class Inspector {
     );
   }
 
-  private finish(result: Verdicts, steps: readonly Step[]): Answer {
+  private finish(result: Verdicts, steps: readonly Step[], word: string | undefined): Answer {
     const { memoryModel } = this.platform;
     const lost = steps.find((s) => s.at !== null && s.by !== BUS && this.known.lacks?.(s.at));
     if (lost)
@@ -330,7 +338,7 @@ export class Inspector {
       ...result,
       steps: steps.map(showStep),
       deciding,
-      reason: reasonOf(result, steps, deciding),
+      reason: reasonOf(result, steps, deciding, word),
       remedy: fault === null ? null : (this.known.remedies?.[fault] ?? REMEDIES[fault] ?? null),
       ...(missing.length > 0 && { missing }),
     };
@@ -384,6 +392,9 @@ const VERBS: Readonly<Record<Access, string>> = { read: 'reads', write: 'writes'
 const REMEDIES: Readonly<Record<string, string>> = {
   NOT_A_DOORBELL: 'program the function with the address that leads to its doorbell',
 };
+
+/** An address that nobody translated: all of its 64 bits. */
+const same = (address: bigint): string => `0x${address.toString(16)}`;
 
 const letters = (p: number): string => (p & READ ? 'r' : '') + (p & WRITE ? 'w' : '') + (p & EXEC ? 'x' : '');
 

@@ -2,20 +2,17 @@ import { hex, type Step } from '@doorbell/platform';
 import { BUS, type Verdicts } from './answer.js';
 
 /** One sentence: the verdict and the word that made it. */
-export function reasonOf(result: Verdicts, steps: readonly Step[], deciding: number | null): string {
-  const step = steps[deciding ?? -1];
-  // A structure may be looked at again (checks of the sender): its last word counts.
-  const again = step && steps.slice(deciding!).findLast((s) => s.what === step.what && s.why !== '');
-  const said = step ? `${step.what} at ${hex(step.at!)}: ${again?.why ?? step.why}` : lastWord(steps);
+export function reasonOf(result: Verdicts, steps: readonly Step[], deciding: number | null, unit?: string): string {
+  const said = deciding === null ? lastWord(steps, unit) : wordOf(steps, deciding);
   switch (result.verdict) {
     case 'translated':
       return `it goes to ${result.pa} by ${said}`;
     case 'bypass':
-      return `it passes unchanged to ${result.pa}: ${lastWord(steps)}`;
+      return `it passes unchanged to ${result.pa}: ${said}`;
     case 'interrupt':
       return 'a DWORD write into 0xFEEx_xxxx is an interrupt request, not a DMA';
     case 'delivered':
-      return `it reaches ${String(result.interrupt['controller'])} by ${said}`;
+      return `it reaches ${String(result.interrupt['controller'])}${deciding === null ? ': ' : ' by '}${said}`;
     default:
       return result.fault.name === 'NOT_A_DOORBELL'
         ? `it arrives at ${'pa' in result ? result.pa : 'memory'}, which is no doorbell`
@@ -23,10 +20,20 @@ export function reasonOf(result: Verdicts, steps: readonly Step[], deciding: num
   }
 }
 
-/** Without a word in memory that decided: what the last step before the record of the outcome says. */
-const lastWord = (steps: readonly Step[]): string =>
-  steps.findLast((s) => s.why !== '' && s.what !== 'fault' && s.by !== BUS && !s.why.startsWith(EVENT))?.why ??
-  'nothing says why';
+/** What the word in memory that decided says; what its unit then made of a word that is fine in itself (checks of the sender, of the address). */
+function wordOf(steps: readonly Step[], deciding: number): string {
+  const { what, at, by, why } = steps[deciding]!;
+  const judged = steps.slice(deciding + 1).findLast((s) => s.by === by && isWord(s));
+  return `${what} at ${hex(at!)}: ${judged?.why ?? why}`;
+}
+
+/** Where no word in memory decided: the unit's last step before the record of the outcome; without a unit anybody's. */
+const lastWord = (steps: readonly Step[], unit: string | undefined): string =>
+  (steps.findLast((s) => s.by === unit && isWord(s)) ?? steps.findLast(isWord))?.why ?? 'nothing says why';
+
+/** Neither the record of an outcome nor where a message arrived. */
+const isWord = (s: Step): boolean =>
+  s.why !== '' && !/^(?:fault|[CF]_[A-Z_]+)$/.test(s.what) && s.by !== BUS && !s.why.startsWith(EVENT);
 
 const EVENT = 'the event that';
 /**

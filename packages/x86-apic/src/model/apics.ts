@@ -57,8 +57,7 @@ export class Apics implements Model, InterruptMessages {
       const lapic = this.lowest(destination, logical);
       if (lapic?.accept(vector, level)) accepted++;
     } else if (delivery === 3 || delivery === DeliveryMode.startUp) {
-      this.host.diagnostics.illegal(this.name, `message with reserved delivery mode ${delivery}`);
-      return;
+      return this.refuse(delivery);
     } else {
       for (const lapic of this.lapics) {
         if (!lapic.matches(destination, logical)) continue;
@@ -69,6 +68,15 @@ export class Apics implements Model, InterruptMessages {
     if (accepted === 0) this.host.diagnostics.illegal(this.name, 'message that no local APIC accepted');
     if (this.host.trace.on || this.host.hooks.delivered.isUsed())
       this.tell(vector, destination, logical, delivery, level, accepted);
+  }
+
+  private refuse(delivery: number): void {
+    const { diagnostics, hooks, trace } = this.host;
+    const why = `delivery mode ${delivery} is reserved`;
+    diagnostics.illegal(this.name, `message whose ${why}`);
+    if (trace.on) trace.step({ by: this.name, what: 'interrupt message', at: null, words: [], decoded: '', why });
+    if (hooks.refused.isUsed())
+      hooks.refused.call({ by: this.name, code: null, name: 'RESERVED_DELIVERY_MODE', recorded: false });
   }
 
   /** IRR of a CPU, the CPU interface's own view: vectors, ascending. */

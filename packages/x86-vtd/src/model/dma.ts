@@ -173,21 +173,22 @@ export class DmaRemapper {
     return (low & TABLE_DOUBTS) | (words[at + 1]! & POINTER_DOUBTS) ? 0 : low;
   }
 
-  private bypass(hi: number, lo: number, out: Outcome): Verdict {
+  private bypass(hi: number, lo: number, out: Outcome, why: string): Verdict {
     out.pa = hi * TWO32 + lo;
     out.pageSize = 0;
     out.permissions = RW;
-    if (this.host.trace.on)
-      this.step('translation', null, [], '', this.enabled ? 'passed unchanged' : 'GSTS.TES = 0: passed unchanged');
+    if (this.host.trace.on) this.step('translation', null, [], '', why);
     return Verdict.bypass;
   }
 
   /** Everything that neither a hit nor a plain walk answers. */
   private slow(request: Request, out: Outcome): Verdict {
-    if (!this.enabled) return this.bypass(request.hi, request.lo, out);
+    if (!this.enabled) return this.bypass(request.hi, request.lo, out, 'GSTS.TES = 0: translation is off');
     const sid = request.stream;
-    if (this.mode !== 0) return this.fault(FaultReason.badRootTableAddress, request, 0, out);
-    if (request.pasid >= 0) return this.fault(FaultReason.pasidInLegacyMode, request, 0, out);
+    if (this.mode !== 0)
+      return this.refuse(FaultReason.badRootTableAddress, request, 0, out, `RTADDR.TTM = ${this.mode}`);
+    if (request.pasid >= 0)
+      return this.refuse(FaultReason.pasidInLegacyMode, request, 0, out, 'it has a PASID, and RTADDR.TTM = 0');
     let state = this.contexts.state[sid]!;
     if (state === Cached.nothing) {
       const reason = this.fetcher.fetch(this.root, sid);
@@ -202,11 +203,22 @@ export class DmaRemapper {
     const fpd = this.contexts.fpd[sid]!;
     const type = this.contexts.type[sid]!;
     if (request.kind !== UNTRANSLATED && type !== TranslationType.deviceTlb)
-      return this.fault(FaultReason.blockedByTranslationType, request, fpd, out);
-    if (request.kind === TRANSLATED) return this.bypass(request.hi, request.lo, out);
-    if (beyond(request.hi, Math.min(this.config.inputBits, 12 + 9 * this.contexts.levels[sid]!)))
-      return this.fault(FaultReason.addressBeyondMgaw, request, fpd, out);
-    if (type === TranslationType.passThrough) return this.bypass(request.hi, request.lo, out);
+      return this.refuse(
+        FaultReason.blockedByTranslationType,
+        request,
+        fpd,
+        out,
+        `TT = ${type} takes untranslated requests only`,
+      );
+    if (request.kind === TRANSLATED)
+      return this.bypass(request.hi, request.lo, out, 'translated by the function itself');
+    const { inputBits } = this.config;
+    const tableBits = 12 + 9 * this.contexts.levels[sid]!;
+    if (beyond(request.hi, Math.min(inputBits, tableBits))) {
+      const why = tableBits < inputBits ? `AW = ${tableBits}-bit` : `MGAW = ${inputBits} bits`;
+      return this.refuse(FaultReason.addressBeyondMgaw, request, fpd, out, `the address is beyond ${why}`);
+    }
+    if (type === TranslationType.passThrough) return this.bypass(request.hi, request.lo, out, 'TT = pass-through');
     return this.secondStage(request, fpd, out);
   }
 
@@ -316,6 +328,12 @@ export class DmaRemapper {
     if (level === 2) return (low & 0x1f_f000) !== 0 || !this.config.largePages.m2;
     // PS is reserved at levels 4 and 5.
     return level > 3 || (low & 0x3fff_f000) !== 0 || !this.config.largePages.g1;
+  }
+
+  /** A fault that no word in memory made: the reason is told here. */
+  private refuse(reason: number, q: Request, fpd: number, out: Outcome, why: string): Verdict {
+    if (this.host.trace.on) this.step('request', null, [], '', why);
+    return this.fault(reason, q, fpd, out);
   }
 
   private fault(reason: number, q: Request, fpd: number, out: Outcome): Verdict {

@@ -92,9 +92,15 @@ export class InterruptRemapper {
         decode(REMAPPABLE_ADDRESS, Uint32Array.of(lo)),
         'remappable format',
       );
-    if (shv && data >>> 16) return this.block(FaultReason.requestReserved, request, 0, 0, out);
+    if (shv && data >>> 16) {
+      if (trace) this.step('message data', null, [data], '', 'SHV = 1: bits 31:16 must be zero');
+      return this.block(FaultReason.requestReserved, request, 0, 0, out);
+    }
     const index = handleOf(lo) + (shv ? data & 0xffff : 0);
-    if (index >= this.reachable) return this.block(FaultReason.indexBeyondTable, request, index, 0, out);
+    if (index >= this.reachable) {
+      if (trace) this.step('interrupt index', null, [index], '', `beyond the ${this.reachable} entries of IRTA`);
+      return this.block(FaultReason.indexBeyondTable, request, index, 0, out);
+    }
 
     const at = index * 4;
     if (this.state[index] !== Slot.present) {

@@ -175,6 +175,15 @@ export class VtdUnit implements Model, TranslationUnit, Restorable {
   private interruptRange(request: Request, out: Outcome): Verdict {
     if (request.access === WRITE && request.size === 4 && (request.lo & 3) === 0) return Verdict.interrupt;
     const { invalidInterruptRequest: reason } = spec.FaultReason;
+    if (this.host.trace.on)
+      this.host.trace.step({
+        by: this.name,
+        what: 'interrupt request',
+        at: null,
+        words: [],
+        decoded: '',
+        why: 'only an aligned DWORD write goes to 0xFEEx_xxxx',
+      });
     if (!this.config.recordInterruptRange) return this.refuse(out, -1, spec.FAULT_NAMES[reason]!);
     this.faults.report(reason, request.stream, 0, (request.lo & 0xffff_f000) >>> 0, request.access, 0, 0, out);
     return Verdict.fault;
