@@ -3,7 +3,7 @@ import { BUS, type Verdicts } from './answer.js';
 
 /** One sentence: the verdict and the word that made it. */
 export function reasonOf(result: Verdicts, steps: readonly Step[], deciding: number | null, unit?: string): string {
-  const said = deciding === null ? lastWord(steps, unit) : wordOf(steps, deciding);
+  const said = deciding === null ? lastWord(steps, unit) : wordOf(steps, deciding, result.verdict === 'translated');
   switch (result.verdict) {
     case 'translated':
       return `it goes to ${result.pa} by ${said}`;
@@ -20,10 +20,10 @@ export function reasonOf(result: Verdicts, steps: readonly Step[], deciding: num
   }
 }
 
-/** What the word in memory that decided says; what its unit then made of a word that is fine in itself (checks of the sender, of the address). */
-function wordOf(steps: readonly Step[], deciding: number): string {
+/** What the word in memory that decided says; unless all went well, what its unit then made of a word that is fine in itself (checks of sender, address). */
+function wordOf(steps: readonly Step[], deciding: number, well: boolean): string {
   const { what, at, by, why } = steps[deciding]!;
-  const judged = steps.slice(deciding + 1).findLast((s) => s.by === by && isWord(s));
+  const judged = well ? undefined : steps.slice(deciding + 1).findLast((s) => s.by === by && isWord(s));
   return `${what} at ${hex(at!)}: ${judged?.why ?? why}`;
 }
 
