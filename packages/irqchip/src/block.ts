@@ -1,6 +1,7 @@
 import { DoorbellError, type Device } from '@doorbell/platform';
 import type { MsiDomain } from './domain.js';
 import type { IrqLevel, MsiRequest, Prepared, PreparedMove } from './level.js';
+import { noSuchCpu } from './errors.js';
 import { sameMessage, type Message } from './message.js';
 
 /** Who programs the device with the messages of a block: the PCI core, a platform device's driver. */
@@ -20,6 +21,7 @@ export class MsiBlock {
   /** Set by whoever programs the device; needed for moves that change the message. */
   owner: MsiOwner | undefined;
   private live = true;
+  private readonly released = new Set<IrqLevel>();
 
   constructor(
     readonly domain: MsiDomain,
@@ -48,10 +50,12 @@ export class MsiBlock {
 
   /**
    * Moves one vector to another CPU. `messageChanged` says whether the device had to be reprogrammed, which was done through
-   * the owner; `alongWith` names vectors that moved too.
+   * the owner; `alongWith` names vectors that moved too. Errors: `BAD_VECTOR`, `NO_SUCH_CPU`, `IRQ_EXHAUSTED`, `HardwareError`.
    */
   setAffinity(index: number, cpu: number): { messageChanged: boolean; alongWith: readonly string[] } {
     this.check(index);
+    const { root } = this.domain;
+    if (!root.cpus.includes(cpu)) throw noSuchCpu(root.name, cpu, root.cpus);
     const before = this.message(index);
     const moves: PreparedMove[] = [];
     const done: PreparedMove[] = [];
@@ -88,11 +92,18 @@ export class MsiBlock {
     for (const level of this.domain.levels) level.unmask?.(this, index);
   }
 
-  /** Gives everything back, lowest level first. The device must not use the messages any more. */
+  /**
+   * Gives everything back, lowest level first. The device must not use the messages any more.
+   * Errors: `HardwareError` where the hardware refuses; the block stays, and can be freed again.
+   */
   free(): void {
     if (!this.live) return;
+    for (const level of [...this.domain.levels].reverse()) {
+      if (this.released.has(level)) continue;
+      this.shares.get(level)?.release();
+      this.released.add(level);
+    }
     this.live = false;
-    for (const level of [...this.domain.levels].reverse()) this.shares.get(level)?.release();
     this.domain.forget(this);
   }
 

@@ -1,6 +1,7 @@
 import { DoorbellError, type Device } from '@doorbell/platform';
 import { SyncWaterfallHook, type FullTap } from 'tapable';
 import { MsiBlock } from './block.js';
+import { noSuchCpu } from './errors.js';
 import type { IrqLevel, MsiRequest, Prepared, RootLevel } from './level.js';
 import { NO_MESSAGE } from './level.js';
 import type { Message } from './message.js';
@@ -66,12 +67,7 @@ export class MsiDomain {
         shares.set(level, prepared);
         parent = prepared;
       }
-      const block = new MsiBlock(
-        this,
-        request,
-        shares,
-        Array.from({ length: request.count }, (_, i) => request.cpus[i % request.cpus.length]!),
-      );
+      const block = new MsiBlock(this, request, shares, [...(shares.get(this.root)?.cpus ?? byTurns(request))]);
       this.checkReach(block);
       for (const prepared of shares.values()) prepared.block = block;
       for (const prepared of shares.values()) {
@@ -122,11 +118,8 @@ export class MsiDomain {
   }
 }
 
-export const noSuchCpu = (root: string, cpu: number, cpus: readonly number[]): DoorbellError =>
-  new DoorbellError('NO_SUCH_CPU', `${root} cannot interrupt CPU ${cpu}`, `choose one of ${cpus.join(', ')}`, {
-    cpu,
-    cpus,
-  });
+const byTurns = ({ count, cpus }: MsiRequest): number[] =>
+  Array.from({ length: count }, (_, i) => cpus[i % cpus.length]!);
 
 /** tapable passes the previous value on when a tap returns nothing; a level that forgets its message must not go unnoticed. */
 function mustReturn(tap: FullTap): FullTap {

@@ -23,11 +23,16 @@ export interface MsiRequest {
  */
 export interface Prepared<Target = unknown> {
   readonly targets: readonly Target[];
+  /** From a root: the CPU of each vector, where they are not those of the request by turns (multi-message MSI has one address, hence one CPU). */
+  readonly cpus?: readonly number[];
   /** The block that it is a share of: set by the core when all levels have prepared. */
   block?: MsiBlock;
   /** Writes hardware. Throws `HardwareError`, having undone its own share of it; the reservation stays until `cancel`. */
   commit(): void;
-  /** Undoes `commit` and gives the reservation back. */
+  /**
+   * Undoes `commit` and gives the reservation back. Throws `HardwareError` with the reservation kept, so that it can be called again:
+   * the device has stopped, so what the hardware has forgotten already need not be put back.
+   */
   release(): void;
   /** Gives the reservation back; `commit` has not happened or has failed. */
   cancel(): void;

@@ -1,10 +1,11 @@
-import type { Lab } from './subject.js';
+import type { IommuCore } from '@doorbell/iommu';
+import type { MsiLab } from './probe.js';
 
 /** Everything that a failed plan must leave alone: memory, every model's state, every allocator. */
-export function fingerprint(lab: Lab): string {
+export function fingerprint(lab: MsiLab & { readonly iommu?: IommuCore }): string {
   const { memoryModel } = lab.platform;
   const { models } = lab.platform.snapshot();
-  return [memoryModel.digest(), canonical(models), lab.iommu.digest(), lab.interrupts.digest()].join('\n');
+  return [memoryModel.digest(), canonical(models), lab.iommu?.digest() ?? '', lab.interrupts.digest()].join('\n');
 }
 
 /** Typed arrays by content, keys in order. */

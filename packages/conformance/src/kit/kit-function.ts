@@ -1,6 +1,6 @@
 import type { MsiBlock, MsiOwner, Message } from '@doorbell/irqchip';
 import type { Device } from '@doorbell/platform';
-import { send } from './probe.js';
+import { send, type MsiLab } from './probe.js';
 import type { Lab } from './subject.js';
 
 /** A function with MSI-X as the kit drives it: it holds messages, masks and pending bits, and sends real writes. */
@@ -10,7 +10,7 @@ export class KitFunction implements MsiOwner {
   private readonly waiting = new Set<number>();
 
   constructor(
-    private readonly lab: Lab,
+    private readonly lab: MsiLab,
     readonly device: Device,
     readonly block: MsiBlock,
     readonly canMask = true,

@@ -1,5 +1,15 @@
-import { READ, Verdict, WRITE, hi32, lo32, newOutcome, newRequest, type Device } from '@doorbell/platform';
-import { CPU_INTERFACE, type Message } from '@doorbell/irqchip';
+import {
+  READ,
+  Verdict,
+  WRITE,
+  hi32,
+  lo32,
+  newOutcome,
+  newRequest,
+  type Device,
+  type Platform,
+} from '@doorbell/platform';
+import { CPU_INTERFACE, type InterruptCore, type Message } from '@doorbell/irqchip';
 import { ConformanceFailure, equal } from './assert.js';
 import type { Lab } from './subject.js';
 
@@ -37,8 +47,15 @@ export function faults(lab: Lab, device: Device, iova: number, access: number = 
 /** The effective id of a device on the wire. */
 export const wire = (device: Device): number => device.aliases[device.aliases.length - 1] ?? device.requester;
 
+/** What a lab of either kit has: a platform whose interrupts can be raised and taken. */
+export interface MsiLab {
+  readonly platform: Platform;
+  readonly interrupts: InterruptCore;
+  readonly subject: { readonly devices: readonly Device[]; readonly cpus: readonly number[] };
+}
+
 /** A message as the device would send it: a real 4-byte write. */
-export function send(lab: Lab, device: Device, message: Message): Verdict {
+export function send(lab: MsiLab, device: Device, message: Message): Verdict {
   return lab.platform.fabric(device.segment).write32(wire(device), message.addressHi, message.addressLo, message.data);
 }
 
@@ -46,7 +63,7 @@ export function send(lab: Lab, device: Device, message: Message): Verdict {
  * Takes every pending number off every CPU and says whose they were: `device[index]@cpu`, sorted. A unit's own interrupts (faults, queue errors)
  * are not its devices' and are left out.
  */
-export function taken(lab: Lab): string[] {
+export function taken(lab: MsiLab): string[] {
   lab.platform.settle();
   const cpus = lab.platform.get(CPU_INTERFACE);
   const seen: string[] = [];

@@ -1,5 +1,6 @@
 import type { CompletionPolicy, Device, Platform } from '@doorbell/platform';
 import { INTERRUPTS, type InterruptCore } from '@doorbell/irqchip';
+import type { IrqchipSupports } from './irqchip/subject.js';
 import { IOMMU, type Domain, type IommuCore, type IommuUnit } from '@doorbell/iommu';
 
 /** A composed platform with the back-end under test, and what the kit needs to know about it. */
@@ -45,7 +46,7 @@ export interface Supports {
 }
 
 /** The smallest of what a back-end may support, with reasons for people: what is excluded is printed. */
-export const excluded = (supports: Supports): readonly string[] =>
+export const excluded = (supports: Supports | IrqchipSupports): readonly string[] =>
   Object.entries(supports)
     .filter(([, value]) => value === false || (Array.isArray(value) && value.length === 0))
     .map(([name]) => name);

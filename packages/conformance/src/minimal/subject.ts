@@ -1,8 +1,10 @@
 import { Platform, definePlugin, type Device } from '@doorbell/platform';
 import { pciHost } from '@doorbell/pci';
 import { kitFunctions, type PciFactory } from '../kit/pci.js';
+import type { IrqchipFactory, IrqchipSupports } from '../kit/irqchip/subject.js';
 import type { SubjectFactory, Supports } from '../kit/subject.js';
 import type { MinimalIommu } from './model/iommu.js';
+import type { MinimalIrqchip } from './model/irqchip.js';
 import { minimalIommu, minimalIrqchip } from './plugin.js';
 
 const UNITS = [0xf000_0000, 0xf000_1000];
@@ -60,6 +62,43 @@ export const minimalSupports: Supports = {
     { base: UNITS[0]!, size: 0x40 },
     { base: BELL, size: 0x3000 },
   ],
+};
+
+const BELLS = [BELL, BELL + 0x10_0000];
+
+/** Two minimal interrupt controllers with two CPUs and 64 numbers each, bus 0 on the first and bus 1 on the second, and no IOMMU. */
+export const minimalIrqchipSubject: IrqchipFactory = ({ completion }) => {
+  const platform = new Platform({ name: 'minimal irqchips', memory: [{ base: 0, size: 2 ** 28 }], completion })
+    .use(minimalIrqchip(), definePlugin('kit-host', { compatible: ['kit,host'] }))
+    .node(
+      ...BELLS.map((base, i) => ({
+        name: `bell${i}`,
+        compatible: 'minimal,irqchip',
+        reg: [{ base, size: 0x3000 }],
+        options: { first: 64 * i, numbers: 64 },
+      })),
+      {
+        name: 'pci0',
+        compatible: 'kit,host',
+        msiMap: BELLS.map((_, i) => ({ inputBase: 256 * i, count: 256, outputBase: 256 * i, to: `bell${i}` })),
+      },
+    )
+    .compose();
+  return {
+    platform,
+    devices: [plainDevice(0x08), plainDevice(0x10), plainDevice(0x108)],
+    cpus: [0, 1],
+    refuse: (k) => BELLS.forEach((_, i) => (platform.model(`bell${i}`) as MinimalIrqchip).refuseCommand(k)),
+  };
+};
+
+export const minimalIrqchipSupports: IrqchipSupports = {
+  affinity: true,
+  movesAlone: true,
+  masks: true,
+  twoControllers: true,
+  refusals: true,
+  hostileRegisters: BELLS.map((base) => ({ base, size: 0x3000 })),
 };
 
 /** The `kitFunctions` behind one minimal IOMMU. */

@@ -52,7 +52,7 @@ export class MinimalRoot implements RootLevel<Target> {
       for (const { number } of targets) this.command(number, COMMAND.CLEAR.mask);
       cancel();
     };
-    const share = { targets, commit: () => this.enableAll(targets), release, cancel };
+    const share = { targets, cpus: targets.map((t) => t.cpu), commit: () => this.enableAll(targets), release, cancel };
     targets.forEach(({ number }, index) => this.owners.set(number, { share, index }));
     return share;
   }
