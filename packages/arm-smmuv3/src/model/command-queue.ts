@@ -16,7 +16,7 @@ import {
 } from '../spec/index.js';
 import type { Configuration } from './configuration.js';
 import type { Features } from './features.js';
-import type { Tlb } from './tlb.js';
+import { STAGE2, type Scope, type Tlb } from './tlb.js';
 
 /** What commands act on. */
 export interface CommandTarget {
@@ -41,6 +41,7 @@ export class CommandQueue {
   refuseIn = -1;
   private busy = false;
   private readonly words = new Uint32Array(COMMAND_SIZE / 4);
+  private readonly scoped = { world: 0, vmid: 0, asid: 0 };
 
   constructor(
     private readonly registers: RegisterFile,
@@ -120,35 +121,51 @@ export class CommandQueue {
         return CERROR.NONE;
       case OP.TLBI_NH_ALL:
         if (!f.s1p) return CERROR.ILL;
-        tlb.invalidateContext(0);
+        tlb.invalidateContext(this.scope(w, -1));
         return CERROR.NONE;
       case OP.TLBI_NH_ASID:
         if (!f.s1p) return CERROR.ILL;
-        tlb.invalidateContext(0, getAt(w, 0, CMD_TLBI.ASID));
+        tlb.invalidateContext(this.scope(w, getAt(w, 0, CMD_TLBI.ASID)));
         return CERROR.NONE;
       case OP.TLBI_NH_VA:
-        return this.tlbiAddress(w, getAt(w, 0, CMD_TLBI.ASID));
+        return f.s1p ? this.tlbiAddress(w, this.scope(w, getAt(w, 0, CMD_TLBI.ASID))) : CERROR.ILL;
       case OP.TLBI_NH_VAA:
-        return this.tlbiAddress(w, -1);
+        return f.s1p ? this.tlbiAddress(w, this.scope(w, -1)) : CERROR.ILL;
+      case OP.TLBI_S12_VMALL:
+        if (!f.s2p) return CERROR.ILL;
+        tlb.invalidateContext(this.scope(w, -1));
+        tlb.invalidateContext(this.scope(w, -1, STAGE2));
+        return CERROR.NONE;
+      case OP.TLBI_S2_IPA:
+        return f.s2p ? this.tlbiAddress(w, this.scope(w, -1, STAGE2)) : CERROR.ILL;
       case OP.TLBI_NSNH_ALL:
         tlb.clear();
         return CERROR.NONE;
       case OP.SYNC:
         return this.sync(w);
       default:
-        // absent features (stage 2, EL2, ATS, PRI, stalls, MPAM), secure forms and unknown opcodes
+        // absent features (EL2, ATS, PRI, stalls, MPAM), secure forms and unknown opcodes
         return CERROR.ILL;
     }
   }
 
-  private tlbiAddress(w: Uint32Array, asid: number): number {
+  /** Whose entries a TLBI is about: the VMID counts only where there is a stage 2. */
+  private scope(w: Uint32Array, asid: number, world = 0): Scope {
+    const { scoped } = this;
+    scoped.world = world;
+    scoped.vmid = this.target.features.s2p ? getAt(w, 0, CMD_TLBI.VMID) : 0;
+    scoped.asid = asid;
+    return scoped;
+  }
+
+  private tlbiAddress(w: Uint32Array, scope: Scope): number {
     const { tlb, features: f } = this.target;
-    if (!f.s1p) return CERROR.ILL;
-    const hi = getHi(w, 0, ADDRESS);
-    const lo = (w[2]! & ~0xfff) >>> 0;
+    // TLBI_S2_IPA: address bits 51:12
+    const hi = getHi(w, 0, ADDRESS) & (scope.world === STAGE2 ? 0xfffff : -1);
+    const lo = w[2]! & ~0xfff;
     const g = f.ril ? TLBI_TG_BITS[getAt(w, 0, CMD_TLBI.TG)]! : 0;
     if (g === 0) {
-      tlb.invalidateAddress(0, asid, hi, lo);
+      tlb.invalidateAddress(scope, hi, lo);
       return CERROR.NONE;
     }
     const num = getAt(w, 0, CMD_TLBI.NUM);
@@ -156,8 +173,8 @@ export class CommandQueue {
     const ttl = getAt(w, 0, CMD_TLBI.TTL);
     if (num === 0 && scale === 0 && ttl === 0) return CERROR.ILL;
     const level = g === 14 && ttl === 1 ? 0 : ttl;
-    if (num === 0 && scale === 0) tlb.invalidateAddress(0, asid, hi, lo, g, level);
-    else tlb.invalidateRange(0, asid, hi, lo, (num + 1) * 2 ** scale * 2 ** g, g, level);
+    if (num === 0 && scale === 0) tlb.invalidateAddress(scope, hi, lo, g, level);
+    else tlb.invalidateRange(scope, hi, lo, (num + 1) * 2 ** scale * 2 ** g, g, level);
     return CERROR.NONE;
   }
 

@@ -1,9 +1,11 @@
 import { decode, getAddress, getAt, type LayoutInfo } from '@doorbell/bits';
 import { hex, type PhysicalMemory, type Trace } from '@doorbell/platform';
-import { CD, CONFIG, EVENT_ID, L1CD, L1STD, S1DSS, STE } from '../spec/index.js';
-import { KIND, NOBODY, plainContext, stage1Context, type Context } from './context.js';
+import { CD, CLASS, CONFIG, EVENT_ID, L1CD, L1STD, S1DSS, STE } from '../spec/index.js';
+import { KIND, NOBODY, plainContext, stage1Context, stage2Context, type Context } from './context.js';
+import type { FaultSite } from './fault-site.js';
 import type { Features } from './features.js';
 import { badCd, badSte, cdBits } from './legality.js';
+import { stage2Of, type SecondStage, type Stage2 } from './second-stage.js';
 
 /** Where the stream table lies, from STRTAB_BASE and STRTAB_BASE_CFG. */
 export interface StreamTable {
@@ -26,15 +28,20 @@ export class Configuration {
   private readonly stes = new Map<number, Uint32Array>();
   private readonly l1cds = new Map<string, Uint32Array>();
   private readonly cds = new Map<string, Uint32Array>();
-  /** Address of a failed fetch (F_STE_FETCH, F_CD_FETCH). */
-  fetchAt = 0;
   /** The context of the last `find` that returned 0. */
   found: Context = NOBODY;
+  /** Whether the event that `find` returned is to be recorded: those of a stage 2 only with S2R. */
+  records = true;
+  /** Physical address of what `locateCd` or a stage 2 found. */
+  private at = 0;
 
   constructor(
     private readonly name: string,
     private readonly memory: PhysicalMemory,
     private readonly trace: Trace,
+    private readonly site: FaultSite,
+    /** Whom it asks where the CDs of a nested stream are. */
+    private readonly below: SecondStage,
     /** Some cached context is gone. */
     private readonly forgotten: () => void,
   ) {}
@@ -51,6 +58,8 @@ export class Configuration {
       this.found = cached;
       return 0;
     }
+    this.site.input();
+    this.records = true;
     const event = this.build(sid, ssid, table, f);
     if (event === 0) this.contexts[slot] = this.found;
     return event;
@@ -73,26 +82,37 @@ export class Configuration {
     if (config < CONFIG.BYPASS) return this.plain(sid, ssid, KIND.ABORT);
     if (config === CONFIG.BYPASS) return ssid >= 0 ? EVENT_ID.C_BAD_SUBSTREAMID : this.plain(sid, ssid, KIND.BYPASS);
     // §7.3.7, §7.3.9: which CD, if any
+    const stage2 = config & 2 ? stage2Of(ste, f) : null;
+    if (config === CONFIG.S2) return ssid >= 0 ? EVENT_ID.C_BAD_SUBSTREAMID : this.second(sid, ssid, ste, stage2!, f);
     const max = cdBits(ste, f);
     const dss = getAt(ste, 0, STE.S1DSS);
     if (ssid >= 0) {
       if (max === 0 || ssid >= 2 ** max) return EVENT_ID.C_BAD_SUBSTREAMID;
       if (ssid === 0 && dss === S1DSS.SSID0) return EVENT_ID.F_STREAM_DISABLED;
     } else if (max > 0) {
-      if (dss === S1DSS.BYPASS) return this.plain(sid, ssid, KIND.BYPASS);
+      if (dss === S1DSS.BYPASS)
+        return stage2 ? this.second(sid, ssid, ste, stage2, f) : this.plain(sid, ssid, KIND.BYPASS);
       if (dss !== S1DSS.SSID0) return EVENT_ID.F_STREAM_DISABLED;
     }
-    return this.fetchCd(sid, ssid, ste, max, f);
+    return this.fetchCd(sid, ssid, ste, stage2, max, f);
   }
 
-  private fetchCd(sid: number, ssid: number, ste: Uint32Array, max: number, f: Features): number {
+  private fetchCd(
+    sid: number,
+    ssid: number,
+    ste: Uint32Array,
+    stage2: Stage2 | null,
+    max: number,
+    f: Features,
+  ): number {
     const id = Math.max(ssid, 0);
     const key = `${sid}/${id}`;
     let cd = this.cds.get(key);
     if (cd) this.tell('CD (cached)', null, CD, cd, 'from the configuration cache');
     else {
-      const at = this.locateCd(sid, id, ste, max, f);
-      if (at < 0) return -at;
+      const event = this.locateCd(sid, id, ste, stage2, max, f);
+      if (event !== 0) return event;
+      const { at } = this;
       cd = this.load(at, 16);
       if (cd === undefined) return this.lost('CD', at, EVENT_ID.F_CD_FETCH);
       const bad = badCd(cd, ste, f);
@@ -100,8 +120,23 @@ export class Configuration {
       if (bad) return EVENT_ID.C_BAD_CD;
       this.cds.set(key, cd);
     }
-    this.found = stage1Context(sid, ssid, ste, cd, f);
+    this.found = stage1Context(sid, ssid, ste, cd, stage2, f);
     return 0;
+  }
+
+  private second(sid: number, ssid: number, ste: Uint32Array, stage2: Stage2, f: Features): number {
+    this.found = stage2Context(sid, ssid, ste, stage2, f);
+    return 0;
+  }
+
+  /** Leaves in `at` where an address of stage 1's own is: an IPA while there is a stage 2. 0, or the event. */
+  private place(address: number, stage2: Stage2 | null): number {
+    this.at = address;
+    if (!stage2) return 0;
+    const event = this.below.fetch(stage2, address, CLASS.CD);
+    this.at = this.below.pa;
+    if (event !== 0) this.records = stage2.record || event === EVENT_ID.F_WALK_EABT;
+    return event;
   }
 
   private plain(sid: number, ssid: number, kind: number): number {
@@ -141,26 +176,35 @@ export class Configuration {
     return ptr - (ptr % (64 * 2 ** (span - 1))) + 64 * within;
   }
 
-  private locateCd(sid: number, ssid: number, ste: Uint32Array, max: number, f: Features): number {
+  /** Leaves the address of the CD in `at`; 0, or the event. */
+  private locateCd(
+    sid: number,
+    ssid: number,
+    ste: Uint32Array,
+    stage2: Stage2 | null,
+    max: number,
+    f: Features,
+  ): number {
     const ptr = getAddress(ste, 0, STE.S1ContextPtr);
     const fmt = getAt(ste, 0, STE.S1Fmt);
-    if (max === 0 || (fmt !== 1 && fmt !== 2)) return ptr - (ptr % (64 * 2 ** max)) + 64 * ssid;
+    if (max === 0 || (fmt !== 1 && fmt !== 2)) return this.place(ptr - (ptr % (64 * 2 ** max)) + 64 * ssid, stage2);
     const split = fmt === 1 ? 6 : 10;
     const base = ptr - (ptr % Math.max(64, 8 * 2 ** Math.max(0, max - split)));
     const index = ssid >>> split;
     const key = `${sid}/${index}`;
-    const at = base + 8 * index;
     let l1 = this.l1cds.get(key);
     if (!l1) {
+      const event = this.place(base + 8 * index, stage2);
+      if (event !== 0) return event;
+      const { at } = this;
       l1 = this.load(at, 2);
-      if (l1 === undefined) return -this.lost('level-1 context descriptor', at, EVENT_ID.F_CD_FETCH);
-    }
-    const l2 = getAddress(l1, 0, L1CD.L2PTR);
-    const valid = getAt(l1, 0, L1CD.V) === 1 && l2 < 2 ** f.oasBits;
-    this.tell('level-1 context descriptor', at, L1CD, l1, valid ? 'valid' : 'C_BAD_SUBSTREAMID');
-    if (!valid) return -EVENT_ID.C_BAD_SUBSTREAMID;
+      if (l1 === undefined) return this.lost('level-1 context descriptor', at, EVENT_ID.F_CD_FETCH);
+      this.tell('level-1 context descriptor', at, L1CD, l1, reaches(l1, f) ? 'valid' : 'C_BAD_SUBSTREAMID');
+    } else this.tell('level-1 context descriptor (cached)', null, L1CD, l1, 'from the configuration cache');
+    if (!reaches(l1, f)) return EVENT_ID.C_BAD_SUBSTREAMID;
     this.l1cds.set(key, l1);
-    return l2 - (l2 % (64 * 2 ** split)) + 64 * (ssid % 2 ** split);
+    const l2 = getAddress(l1, 0, L1CD.L2PTR);
+    return this.place(l2 - (l2 % (64 * 2 ** split)) + 64 * (ssid % 2 ** split), stage2);
   }
 
   /** CFGI_STE: the STE and every CD fetched through it; `leaf` false: the level-1 descriptor too. */
@@ -216,7 +260,7 @@ export class Configuration {
   }
 
   private lost(what: string, at: number, event: number): number {
-    this.fetchAt = at;
+    this.site.configurationFetch(at);
     if (this.trace.on)
       this.trace.step({
         by: this.name,
@@ -246,3 +290,7 @@ export class Configuration {
     if (this.trace.on) this.trace.step({ by: this.name, what, at, words: [...words], decoded: decode(l, words), why });
   }
 }
+
+/** L1CD: valid, and its pointer inside OAS (an IPA's IAS is the same). */
+const reaches = (l1: Uint32Array, f: Features): boolean =>
+  getAt(l1, 0, L1CD.V) === 1 && getAddress(l1, 0, L1CD.L2PTR) < 2 ** f.oasBits;

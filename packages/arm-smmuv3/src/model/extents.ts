@@ -16,7 +16,7 @@ import {
 import type { StreamTable } from './configuration.js';
 import type { Features } from './features.js';
 import { badCd, badSte, cdBits } from './legality.js';
-import { makeHalf, type Half } from './walk.js';
+import { makeHalf, type Half } from './geometry.js';
 
 /** More pieces than any sane tables have: what damaged ones come to before the list ends. */
 const MOST = 100_000;

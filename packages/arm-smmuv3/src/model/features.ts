@@ -22,6 +22,10 @@ export interface SmmuOptions {
   /** The unit's own interrupts and SYNC as MSIs. Default false. */
   readonly msi?: boolean;
   readonly asid16?: boolean;
+  /** Which stages the unit has: 1 (default, as QEMU 7.2), 2, or both, which makes it nest. */
+  readonly stages?: 1 | 2 | 'both';
+  /** Default true where there is a stage 2. */
+  readonly vmid16?: boolean;
   /** STE.PRIVCFG and INSTCFG act. Default false. */
   readonly permsOverride?: boolean;
   /** log2 of the largest queues. Default 19. */
@@ -38,9 +42,12 @@ export function idRegisters(o: SmmuOptions = {}): { idr0: number; idr1: number; 
   const queues = o.queueBits ?? 19;
   const on = (flag: boolean | undefined, field: { mask: number }) => (flag ? field.mask : 0);
   const at = (value: number, field: { lsb: number }) => value << field.lsb;
+  const stages = o.stages ?? 1;
   return {
     idr0:
-      (IDR0.S1P.mask |
+      (on(stages !== 2, IDR0.S1P) |
+        on(stages !== 1, IDR0.S2P) |
+        on(stages !== 1 && (o.vmid16 ?? true), IDR0.VMID16) |
         at(2, IDR0.TTF) |
         IDR0.COHACC.mask |
         on(o.asid16 ?? true, IDR0.ASID16) |
@@ -82,6 +89,7 @@ export interface Features {
   readonly msi: boolean;
   readonly sev: boolean;
   readonly asid16: boolean;
+  readonly vmid16: boolean;
   readonly hyp: boolean;
   readonly ats: boolean;
   readonly had: boolean;
@@ -115,6 +123,7 @@ export function featuresOf(idr0: number, idr1: number, idr3: number, idr5: numbe
     msi: get(idr0, IDR0.MSI) === 1,
     sev: get(idr0, IDR0.SEV) === 1,
     asid16: get(idr0, IDR0.ASID16) === 1,
+    vmid16: get(idr0, IDR0.VMID16) === 1,
     hyp: get(idr0, IDR0.HYP) === 1,
     ats: get(idr0, IDR0.ATS) === 1,
     had: get(idr3, IDR3.HAD) === 1,

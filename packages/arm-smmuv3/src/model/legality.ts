@@ -1,6 +1,7 @@
 import { getAddress, getAt } from '@doorbell/bits';
-import { ADDRESS_BITS, CD, CONFIG, STE, TG0_BITS, TG1_BITS } from '../spec/index.js';
+import { ADDRESS_BITS, CD, CONFIG, stage2StartFits, startLevelOfSl0, STE, TG0_BITS, TG1_BITS } from '../spec/index.js';
 import type { Features } from './features.js';
+import { effectiveS2ps } from './second-stage.js';
 
 /** S1CDMax as it counts: ignored, not illegal, while the unit has no substreams. */
 export const cdBits = (ste: Uint32Array, f: Features): number => (f.ssidBits === 0 ? 0 : getAt(ste, 0, STE.S1CDMax));
@@ -21,8 +22,38 @@ export function badSte(ste: Uint32Array, f: Features): string | null {
     if (max > f.ssidBits) return 'S1CDMax > SSIDSIZE';
     const fmt = getAt(ste, 0, STE.S1Fmt);
     if (max !== 0 && !f.cd2l && (fmt === 1 || fmt === 2)) return 'two-level S1Fmt, IDR0.CD2L = 0';
+    // an IPA where stage 2 is on: IAS, which is OAS while there are AArch64 tables only
     if (getAddress(ste, 0, STE.S1ContextPtr) >= 2 ** f.oasBits) return 'S1ContextPtr outside OAS';
   }
+  if (stage2) {
+    const bad = badStage2(ste, f);
+    if (bad) return bad;
+  }
+  // the VMID counts also under a stage 1 alone, in the NS-EL1 world
+  const vmid = stage2 || (config === CONFIG.S1 && f.s2p && !(f.hyp && getAt(ste, 0, STE.STRW) === 2));
+  if (vmid && !f.vmid16 && getAt(ste, 0, STE.S2VMID) > 0xff) return 'S2VMID[15:8] ≠ 0, VMID16 = 0';
+  return null;
+}
+
+/** Group 6 of §5.2.2. */
+function badStage2(ste: Uint32Array, f: Features): string | null {
+  const at = (field: Parameters<typeof getAt>[2]) => getAt(ste, 0, field);
+  if (f.stallModel === 1 && at(STE.S2S) === 1) return 'S2S = 1 with STALL_MODEL 1';
+  if (f.stallModel === 2 && at(STE.S2S) === 0) return 'S2S = 0 with STALL_MODEL 2';
+  if (at(STE.S2AA64) === 0) return 'S2AA64 = 0, TTF has AArch64 only';
+  if (at(STE.S2HA) === 1 || at(STE.S2HD) === 1) return 'S2HA or S2HD set, HTTU = 0';
+  const g = TG0_BITS[at(STE.S2TG)]!;
+  if (!f.granule(g)) return 'S2TG reserved or not in IDR5';
+  const reach = effectiveS2ps(ste, f);
+  if (getAddress(ste, 0, STE.S2TTB) >= 2 ** reach) return `S2TTB outside ${reach} bits`;
+  const txsz = at(STE.S2T0SZ);
+  const min = Math.max(16, 64 - f.oasBits);
+  const max = !f.stt ? 39 : g === 16 ? 47 : 48;
+  if (txsz < min || txsz > max) return `S2T0SZ = ${txsz} is out of ${min}–${max}`;
+  const level = startLevelOfSl0(g, at(STE.S2SL0));
+  if (level < 0 || (level === 3 && g === 12 && !f.stt)) return `S2SL0 = ${at(STE.S2SL0)} is reserved for this granule`;
+  if (!stage2StartFits(g, level, 64 - txsz)) return `S2T0SZ = ${txsz} and a start at level ${level} do not fit`;
+  if (at(STE.S2ENDI) === 1) return 'S2ENDI = 1, tables are little-endian here';
   return null;
 }
 

@@ -1,9 +1,10 @@
 import { setAt } from '@doorbell/bits';
 import { EXEC, PRIVILEGED, READ, WRITE, type Request } from '@doorbell/platform';
 import { CLASS, EVENT, EVENT_ID } from '../spec/index.js';
+import type { FaultSite } from './fault-site.js';
 
-/** §7.3: fills an empty record. `fetch` is the address of a fetch that failed; -1: none. */
-export function fillRecord(w: Uint32Array, event: number, q: Request, access: number, fetch: number): void {
+/** §7.3: fills an empty record. */
+export function fillRecord(w: Uint32Array, event: number, q: Request, access: number, site: FaultSite): void {
   setAt(w, 0, EVENT.ID, event);
   setAt(w, 0, EVENT.SID, q.stream);
   const noSubstream = event === EVENT_ID.F_STREAM_DISABLED || event === EVENT_ID.F_TRANSL_FORBIDDEN;
@@ -29,12 +30,15 @@ export function fillRecord(w: Uint32Array, event: number, q: Request, access: nu
   if (translation) {
     setAt(w, 0, EVENT.PnU, access & PRIVILEGED ? 1 : 0);
     setAt(w, 0, EVENT.InD, read && (access & EXEC) !== 0 ? 1 : 0);
-    // a fault at any level of the walk still has the class of the input; an aborted fetch that of the table
-    setAt(w, 0, EVENT.CLASS, event === EVENT_ID.F_WALK_EABT ? CLASS.TT : CLASS.IN);
+    // a fault at any level of a stage-1 walk still has the class of the input; an aborted fetch that of the table
+    setAt(w, 0, EVENT.CLASS, site.class);
+    setAt(w, 0, EVENT.S2, site.s2 ? 1 : 0);
+    // what stage 1 reads of its tables is never written: the unit has no HTTU
+    if (event === EVENT_ID.F_PERMISSION && site.class === CLASS.TT) setAt(w, 0, EVENT.TTRnW, 1);
   }
   if (translation || event === EVENT_ID.F_TRANSL_FORBIDDEN) setAt(w, 0, EVENT.RnW, read ? 1 : 0);
-  if (fetch >= 0) {
-    w[6] = fetch >>> 0;
-    w[7] = Math.floor(fetch / 0x1_0000_0000) & 0xfffff;
+  if (site.address >= 0) {
+    w[6] = site.address >>> 0;
+    w[7] = Math.floor(site.address / 0x1_0000_0000) & 0xfffff;
   }
 }

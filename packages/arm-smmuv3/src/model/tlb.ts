@@ -1,166 +1,177 @@
 const SLOTS = 4096;
-/** lo >>> 12 has 20 bits: no address matches. */
-const EMPTY = 0xffff_ffff;
+const MASK = SLOTS - 1;
+/** Word 1 of a slot without an entry: bits 31:21 of the real ones are 0. */
+const EMPTY = -1;
 
 /** Rights as the TLB keeps them: unprivileged rwx in bits 2:0, privileged rwx in 5:3. */
 export const PRIVILEGED_SHIFT = 3;
 
-/** Words of an entry: bits 31:12 of the page's address (shifted down), bits 63:32, tag, and what `META` packs. */
-export const ENTRY = { PAGE: 0, HI: 1, TAG: 2, META: 3, WORDS: 4 } as const;
-/** Rights in bits 5:0, log2 of the leaf's size from SIZE on, log2 of the granule, level, global. */
-export const META = { SIZE: 8, GRANULE: 16, LEVEL: 24, GLOBAL: 31 } as const;
+/** Words of an entry: address bits 43:12; address bits 63:44 and the world; tag; what `META` packs. */
+export const ENTRY = { PAGE: 0, HIGH: 1, TAG: 2, META: 3, WORDS: 4 } as const;
+/** In word 1: the input is an IPA and stage 2 alone was applied. */
+export const STAGE2 = 1 << 20;
+const WORLD = STAGE2;
+/**
+ * Rights in bits 5:0; device memory at stage 2 (a mask); log2 of the leaf's size (what a TLBI of any address in it removes); log2 of the page
+ * that answers tell; log2 of the granule; level; where both stages are in it, the rights of stage 1 alone; global.
+ */
+export const META = { DEVICE: 0x40, SIZE: 8, PAGE: 13, GRANULE: 18, LEVEL: 23, STAGE1: 25, GLOBAL: 31 } as const;
+
+/** For what runs with every walk: an import or export is loaded at each use, a constant of the module is folded. */
+const SIZE_AT = META.SIZE;
+
+/** Whose entries an invalidation is about. `asid` -1: of all. `world`: 0 for stage 1 (with or without a stage 2 below), `STAGE2` for stage 2 alone. */
+export interface Scope {
+  readonly world: number;
+  readonly vmid: number;
+  readonly asid: number;
+}
+
+/** VMID and ASID in one word. */
+export const tagOf = (vmid: number, asid: number): number => (vmid << 16) | asid;
+
+/** Spreads the contexts over the slots. */
+const hashOf = (tag: number, world: number): number => Math.imul(tag ^ world, 0x9e37_79b1) >>> 20;
+export const tagHash = hashOf;
 
 /**
- * Leaves of finished walks in pieces of 4 KiB, direct-mapped by page, tagged by VMID and ASID. A block's pieces remember their size,
- * so that an invalidation of any address in the block removes all of them.
+ * Leaves of finished walks in pieces of 4 KiB, direct-mapped by page, tagged by VMID, ASID and world. A block's pieces remember its size,
+ * so that an invalidation of any address in the block removes all of them. Where a guest's stage 1 lies on a stage 2, an entry has both and
+ * the size of stage 1; stage 2's own entries serve table walks.
  */
 export class Tlb {
-  readonly words = new Uint32Array(SLOTS * ENTRY.WORDS);
+  readonly words = new Int32Array(SLOTS * ENTRY.WORDS);
   /** Physical address of the piece, by slot. */
   readonly pa = new Float64Array(SLOTS);
+  /** What stage 1 gave, where both stages are in the entry. */
+  readonly ipa = new Float64Array(SLOTS);
   /** Pieces of leaves above 4 KiB: while there are none, an invalidation looks at one slot. */
   private large = 0;
-  private readonly tags = new Set<number>();
-  private lastTag = -1;
+  /** Entries that hold for every ASID, under whichever fetched them. */
+  private globals = 0;
 
   constructor() {
     this.clear();
   }
 
-  /** Slot that holds the page, or -1. */
-  find(hi: number, lo: number, tag: number): number {
-    const i = ((lo >>> 12) ^ hi ^ tagHash(tag)) & (SLOTS - 1);
+  /** Slot that holds the page, or -1. Addresses and tags are compared as signed words. */
+  find(hi: number, lo: number, tag: number, world: number): number {
+    const page = (hi << 20) | (lo >>> 12);
+    const i = (page ^ hashOf(tag, world)) & MASK;
     const w = this.words;
     const at = i * 4;
-    return w[at] === lo >>> 12 && w[at + 1] === hi >>> 0 && w[at + 2] === tag ? i : -1;
+    return w[at] === page && w[at + 1] === ((hi >>> 12) | world) && w[at + 2] === tag ? i : -1;
   }
 
-  /** Caches a leaf's piece and returns its slot. */
-  insert(
-    hi: number,
-    lo: number,
-    tag: number,
-    pa: number,
-    rights: number,
-    sizeBits: number,
-    granule: number,
-    level: number,
-    global: boolean,
-  ): number {
-    const i = ((lo >>> 12) ^ hi ^ tagHash(tag)) & (SLOTS - 1);
-    this.drop(i);
+  /** Caches a leaf's piece and returns its slot. `pa` may be any address in the piece; `meta` as `META` packs it. */
+  insert(hi: number, lo: number, tag: number, world: number, pa: number, meta: number): number {
+    const page = (hi << 20) | (lo >>> 12);
+    const i = (page ^ hashOf(tag, world)) & MASK;
+    if ((this.large | this.globals) !== 0) this.drop(i);
     const w = this.words;
     const at = i * 4;
-    w[at] = lo >>> 12;
-    w[at + 1] = hi;
+    w[at] = page;
+    w[at + 1] = (hi >>> 12) | world;
     w[at + 2] = tag;
-    w[at + 3] =
-      rights | (sizeBits << META.SIZE) | (granule << META.GRANULE) | (level << META.LEVEL) | (global ? 1 << 31 : 0);
+    w[at + 3] = meta;
     this.pa[i] = pa - (pa & 4095);
-    if (sizeBits > 12) this.large++;
-    if (tag !== this.lastTag) {
-      this.tags.add(tag);
-      this.lastTag = tag;
-    }
+    if (((meta >>> SIZE_AT) & 31) > 12) this.large++;
+    if (meta < 0) this.globals++;
     return i;
   }
 
-  rights(i: number): number {
-    return this.words[4 * i + 3]! & 0x3f;
+  /** The same for a page of 4 KiB that is not global, by what the caller has at hand already: most of what is ever cached. */
+  insertPage(page: number, high: number, tag: number, hash: number, pa: number, meta: number): void {
+    const i = (page ^ hash) & MASK;
+    if ((this.large | this.globals) !== 0) this.drop(i);
+    const at = i * 4;
+    const w = this.words;
+    w[at] = page;
+    w[at + 1] = high;
+    w[at + 2] = tag;
+    w[at + 3] = meta;
+    this.pa[i] = pa;
   }
-  /** log2 of the leaf's size. */
-  sizeBits(i: number): number {
-    return (this.words[4 * i + 3]! >>> META.SIZE) & 0x3f;
+
+  meta(i: number): number {
+    return this.words[4 * i + 3]!;
   }
 
   clear(): void {
-    for (let i = 0; i < SLOTS; i++) this.words[4 * i] = EMPTY;
+    for (let i = 0; i < SLOTS; i++) this.words[4 * i + 1] = EMPTY;
     this.large = 0;
-    this.tags.clear();
-    this.lastTag = -1;
+    this.globals = 0;
   }
 
-  /** Everything of a VMID; with an ASID only its non-global entries. */
-  invalidateContext(vmid: number, asid = -1): void {
+  /** Every entry of a VMID and world; with an ASID only its non-global ones. */
+  invalidateContext(scope: Scope): void {
     for (let i = 0; i < SLOTS; i++) {
-      if (!this.holds(i, vmid)) continue;
-      if (asid < 0 || (this.asid(i) === asid && !this.global(i))) this.drop(i);
+      if (!this.holds(i, scope)) continue;
+      if (scope.asid < 0 || (this.asid(i) === scope.asid && !this.global(i))) this.drop(i);
     }
   }
 
-  /**
-   * The leaf that holds an address (bits 63:12 count), of one ASID and every global one; `asid` -1: of all. `granule` and `level` 0: any.
-   */
-  invalidateAddress(vmid: number, asid: number, hi: number, lo: number, granule = 0, level = 0): void {
-    // Global entries lie under whichever ASID fetched them: ask every tag that is there.
-    if (this.large === 0 && this.tags.size <= 64) {
-      for (const tag of this.tags) {
-        if (tag >>> 16 !== vmid) continue;
-        const i = this.find(hi, lo, tag);
-        if (i >= 0 && this.matches(i, asid, granule, level)) this.drop(i);
-      }
+  /** The leaf that holds an address (bits 63:12 count), of one ASID and every global one. `granule` and `level` 0: any. */
+  invalidateAddress(scope: Scope, hi: number, lo: number, granule = 0, level = 0): void {
+    if (this.large === 0 && scope.asid >= 0 && this.globals === 0) {
+      const i = this.find(hi, lo, tagOf(scope.vmid, scope.asid), scope.world);
+      if (i >= 0 && this.matches(i, scope, granule, level)) this.drop(i);
       return;
     }
     for (let i = 0; i < SLOTS; i++) {
-      if (!this.holds(i, vmid) || !this.matches(i, asid, granule, level)) continue;
+      if (!this.holds(i, scope) || !this.matches(i, scope, granule, level)) continue;
       if (this.covers(i, hi, lo)) this.drop(i);
     }
   }
 
   /** Entries of one granule inside [hi:lo, + bytes): what a range TLBI must remove. */
-  invalidateRange(
-    vmid: number,
-    asid: number,
-    hi: number,
-    lo: number,
-    bytes: number,
-    granule: number,
-    level: number,
-  ): void {
-    const first = hi * 1048576 + (lo >>> 12);
+  invalidateRange(scope: Scope, hi: number, lo: number, bytes: number, granule: number, level: number): void {
+    const first = (hi >>> 0) * 1048576 + (lo >>> 12);
     const last = first + bytes / 4096 - 1;
     for (let i = 0; i < SLOTS; i++) {
-      if (!this.holds(i, vmid) || !this.matches(i, asid, granule, level)) continue;
+      if (!this.holds(i, scope) || !this.matches(i, scope, granule, level)) continue;
       const pages = 2 ** (this.sizeBits(i) - 12);
-      const page = this.words[4 * i + 1]! * 1048576 + this.words[4 * i]!;
+      const page = (this.words[4 * i + 1]! & (WORLD - 1)) * 2 ** 32 + (this.words[4 * i]! >>> 0);
       const start = page - (page % pages);
       if (start <= last && start + pages - 1 >= first) this.drop(i);
     }
   }
 
-  private holds(i: number, vmid: number): boolean {
-    return this.words[4 * i] !== EMPTY && this.words[4 * i + 2]! >>> 16 === vmid;
+  private holds(i: number, { world, vmid }: Scope): boolean {
+    const high = this.words[4 * i + 1]!;
+    return high !== EMPTY && (high & WORLD) === world && this.words[4 * i + 2]! >>> 16 === vmid;
+  }
+  private sizeBits(i: number): number {
+    return (this.meta(i) >>> SIZE_AT) & 31;
   }
   private asid(i: number): number {
     return this.words[4 * i + 2]! & 0xffff;
   }
   private global(i: number): boolean {
-    return this.words[4 * i + 3]! >>> META.GLOBAL === 1;
+    return this.meta(i) < 0;
   }
 
-  private matches(i: number, asid: number, granule: number, level: number): boolean {
+  private matches(i: number, { asid }: Scope, granule: number, level: number): boolean {
     if (asid >= 0 && !this.global(i) && this.asid(i) !== asid) return false;
-    const meta = this.words[4 * i + 3]!;
+    const meta = this.meta(i);
     return (
-      (granule === 0 || ((meta >>> META.GRANULE) & 0x1f) === granule) &&
+      (granule === 0 || ((meta >>> META.GRANULE) & 31) === granule) &&
       (level === 0 || ((meta >>> META.LEVEL) & 3) === level)
     );
   }
 
   private covers(i: number, hi: number, lo: number): boolean {
-    const s = this.sizeBits(i);
+    const beyond = this.sizeBits(i) - 12;
     const w = this.words;
-    if (s >= 32) return w[4 * i + 1]! >>> (s - 32) === hi >>> (s - 32);
-    return w[4 * i + 1] === hi >>> 0 && w[4 * i]! >>> (s - 12) === (lo >>> 12) >>> (s - 12);
+    const page = (hi << 20) | (lo >>> 12);
+    return (w[4 * i + 1]! & (WORLD - 1)) === hi >>> 12 && w[4 * i]! >>> beyond === page >>> beyond;
   }
 
   private drop(i: number): void {
     const at = 4 * i;
-    if (this.words[at] === EMPTY) return;
-    if (((this.words[at + 3]! >>> META.SIZE) & 0x3f) > 12) this.large--;
-    this.words[at] = EMPTY;
+    if (this.words[at + 1] === EMPTY) return;
+    if (this.sizeBits(i) > 12) this.large--;
+    if (this.global(i)) this.globals--;
+    this.words[at + 1] = EMPTY;
   }
 }
-
-/** Spreads the contexts over the slots. */
-export const tagHash = (tag: number): number => Math.imul(tag, 0x9e37_79b1) >>> 20;

@@ -32,6 +32,21 @@ export const LEAF = layout('LEAF', 'DDI0487 D8.3', 0, 64, {
   PBHA: bits(62, 59),
 });
 
+/** The same of stage 2. S2AP: read, write; XN[1] is execute-never (XN[0] counts with IDR3.XNX only). */
+export const LEAF2 = layout('LEAF2', 'DDI0487 D8.3', 0, 64, {
+  TYPE: bits(1, 0, { is: { 0: 'invalid', 1: 'block', 3: 'page' } }),
+  MemAttr: bits(5, 2, { is: { 1: 'device-nGnRE', 5: 'non-cacheable', 15: 'write-back' } }),
+  S2AP: bits(7, 6, { is: { 0: 'none', 1: 'R', 2: 'W', 3: 'RW' } }),
+  SH: bits(9, 8),
+  AF: bit(10),
+  OA: wide(47, 12),
+  DBM: bit(51),
+  CONTIGUOUS: bit(52),
+  XN: bits(54, 53),
+  SW: bits(58, 55),
+  PBHA: bits(62, 59),
+});
+
 export const TYPE = { BLOCK: 1, TABLE: 3, PAGE: 3 } as const;
 
 /** Bits of address that one level resolves. */
@@ -42,3 +57,11 @@ export const levelShift = (g: number, level: number): number => g + (3 - level) 
 export const startLevel = (g: number, inputBits: number): number => 4 - Math.ceil((inputBits - g) / (g - 3));
 /** Highest level (lowest number) at which a block may stand with 48-bit addresses: 1 GiB, 32 MiB, 512 MiB. */
 export const firstBlockLevel = (g: number): number => (g === 12 ? 1 : 2);
+/** First level of a stage-2 walk by STE.S2SL0 (IHI 0070 §5.2), -1 where the value has no meaning without STT, DS. */
+export const startLevelOfSl0 = (g: number, sl0: number): number =>
+  sl0 === 3 ? (g === 12 ? 3 : -1) : (g === 12 ? 2 : 3) - sl0;
+/** Tables that may stand side by side at the first level of stage 2. */
+const CONCATENATED_BITS = 4;
+/** Whether a stage 2 of so many input bits may start at a level: at least one entry of its own, at most 16 tables side by side. */
+export const stage2StartFits = (g: number, level: number, inputBits: number): boolean =>
+  inputBits > levelShift(g, level) && inputBits <= levelShift(g, level) + stride(g) + CONCATENATED_BITS;
