@@ -42,9 +42,9 @@ export const tlbiAsid = (asid: number): Command => {
   setAt(w, 0, CMD_TLBI.ASID, asid);
   return w;
 };
-/** One address, any granule; table entries on the way too. */
-export const tlbiVa = (asid: number, iova: number): Command => {
-  const w = start(OP.TLBI_NH_VA);
+/** One address, any granule; table entries on the way too. `w`: words to use again. */
+export const tlbiVa = (asid: number, iova: number, w = start(OP.TLBI_NH_VA)): Command => {
+  w[0] = OP.TLBI_NH_VA;
   setAt(w, 0, CMD_TLBI.ASID, asid);
   setAddress(w, 0, CMD_TLBI.VA, iova);
   return w;
@@ -57,12 +57,15 @@ export const tlbiRange = (asid: number, iova: number, tg: number, num: number, s
   setAt(w, 0, CMD_TLBI.SCALE, scale);
   return w;
 };
-const sync = (): Command => start(OP.SYNC); // CS = 0: completion is seen in CONS
+const SYNC: Command = start(OP.SYNC); // CS = 0: completion is seen in CONS
 
 /** The command queue, software's side (§3.5, §4). */
 export class CommandQueue {
   private readonly bits: number;
   private readonly base: number;
+  /** Bits of an entry's number; bits of the index with the wrap bit. */
+  private readonly slots: number;
+  private readonly wrapped: number;
   private prod = 0;
 
   constructor(
@@ -72,6 +75,8 @@ export class CommandQueue {
     maxBits: number,
   ) {
     this.bits = Math.min(maxBits, 8);
+    this.slots = 2 ** this.bits - 1;
+    this.wrapped = 2 * this.slots + 1;
     this.base = machine.pages.allocate(COMMAND_SIZE * 2 ** this.bits);
     registers.write64(
       CMDQ_BASE.$.at,
@@ -87,15 +92,16 @@ export class CommandQueue {
    * Errors: `HARDWARE_REFUSED` with `done`, the number of commands that took effect.
    */
   run(commands: readonly Command[]): void {
-    const most = 2 ** this.bits - 1;
-    for (let first = 0; first === 0 || first < commands.length; first += most)
-      this.part([...commands.slice(first, first + most), sync()], first);
+    const most = this.slots; // and the SYNC
+    if (commands.length <= most) return this.part(commands, 0);
+    for (let first = 0; first < commands.length; first += most) this.part(commands.slice(first, first + most), first);
   }
 
   private part(commands: readonly Command[], before: number): void {
     const { machine, registers } = this;
     const from = this.prod;
-    for (const words of commands) this.put(this.prod++, words);
+    for (let i = 0; i < commands.length; i++) this.put(this.prod++, commands[i]!);
+    this.put(this.prod++, SYNC);
     machine.memory.barrier();
     registers.write32(CMDQ_PROD.$.at, this.index(this.prod));
     if (!this.drained()) this.recover(commands, from, before);
@@ -104,6 +110,8 @@ export class CommandQueue {
   /** Waits until CONS = PROD; false: a command was refused. */
   private drained(): boolean {
     const { registers } = this;
+    // most often there is nothing to wait for
+    if ((registers.read32(CMDQ_CONS.$.at) & CMDQ_CONS.RD.mask) === this.index(this.prod)) return true;
     let failed = false;
     this.machine.waitUntil(`${this.name} to consume commands`, () => {
       if ((registers.read32(CMDQ_CONS.$.at) & CMDQ_CONS.RD.mask) === this.index(this.prod)) return true;
@@ -118,12 +126,12 @@ export class CommandQueue {
     const { machine, registers } = this;
     const cons = registers.read32(CMDQ_CONS.$.at);
     const error = (cons & CMDQ_CONS.ERR.mask) >>> CMDQ_CONS.ERR.lsb;
-    const done = (cons - from) & (2 ** (this.bits + 1) - 1);
-    for (let n = from + done; n < this.prod; n++) this.put(n, sync());
+    const done = (cons - from) & this.wrapped;
+    for (let n = from + done; n < this.prod; n++) this.put(n, SYNC);
     machine.memory.barrier();
     registers.write32(GERRORN.$.at, (registers.read32(GERRORN.$.at) ^ GERROR.CMDQ_ERR.mask) >>> 0);
     const clean = this.drained();
-    const op = OP_NAMES[commands[done]![0]! & 0xff];
+    const op = OP_NAMES[(commands[done] ?? SYNC)[0]! & 0xff];
     throw new HardwareError(
       'HARDWARE_REFUSED',
       `${this.name} refused CMD_${op} with ${CERROR_NAMES[error] ?? error}`,
@@ -133,12 +141,14 @@ export class CommandQueue {
   }
 
   private put(n: number, words: Command): void {
-    const at = this.base + COMMAND_SIZE * (n & (2 ** this.bits - 1));
-    for (let i = 0; i < WORDS; i += 2) this.machine.memory.write64(at + 4 * i, words[i + 1]!, words[i]!);
+    const { memory } = this.machine;
+    const at = this.base + COMMAND_SIZE * (n & this.slots);
+    memory.write64(at, words[1]!, words[0]!);
+    memory.write64(at + 8, words[3]!, words[2]!);
   }
 
   /** Index and wrap bit. */
   private index(n: number): number {
-    return n & (2 ** (this.bits + 1) - 1);
+    return n & this.wrapped;
   }
 }

@@ -58,6 +58,8 @@ export class SmmuDriver implements Driver, IommuUnit {
   private readonly granules: readonly number[];
   private readonly ranges: boolean;
   private readonly outputBits: number;
+  /** The most usual invalidation, again and again. */
+  private readonly single: Command[] = [tlbiVa(0, 0)];
 
   constructor({ name, machine, registers: r, options = {} }: SmmuDriverParts) {
     this.name = name;
@@ -196,7 +198,10 @@ export class SmmuDriver implements Driver, IommuUnit {
   private invalidations(asid: number, table: Stage1Table, iova: number, size: number): Command[] {
     const { granule, granuleBits } = table;
     let left = size / granule;
-    if (left === 1) return [tlbiVa(asid, iova)];
+    if (left === 1) {
+      tlbiVa(asid, iova, this.single[0]!);
+      return this.single;
+    }
     if (!this.ranges) {
       if (left > MOST_TLBIS) return [tlbiAsid(asid)];
       return Array.from({ length: left }, (_, i) => tlbiVa(asid, iova + i * granule));

@@ -31,6 +31,11 @@ export interface CommandTarget {
 }
 
 const SSEC = 1 << 10;
+/** Constants of this module: the engine folds them, while an import is loaded at each use. */
+const CONS = CMDQ_CONS.$.at;
+const PROD = CMDQ_PROD.$.at;
+const READ_INDEX = CMDQ_CONS.RD.mask;
+const ERROR = CMDQ_CONS.ERR.mask;
 const ADDRESS = long(127, 64);
 
 /** Consumes commands up to PROD, in order; stops at the first illegal one with CONS on it. */
@@ -54,25 +59,31 @@ export class CommandQueue {
     // a SYNC's message may reach our own registers: the outer loop goes on with whatever PROD is then
     if (this.busy) return;
     this.busy = true;
-    const mask = 2 ** (this.bits + 1) - 1;
+    const slots = (1 << this.bits) - 1;
+    const mask = 2 * slots + 1;
+    const { registers } = this;
     for (let n = 0; n <= mask; n++) {
-      const cons = this.registers.get(CMDQ_CONS.$.at);
-      if (((cons ^ this.registers.get(CMDQ_PROD.$.at)) & mask) === 0) break;
-      const error = this.step(this.base + COMMAND_SIZE * (cons & (2 ** this.bits - 1)));
+      const cons = registers.get(CONS);
+      if (((cons ^ registers.get(PROD)) & mask) === 0) break;
+      const error = this.step(this.base + COMMAND_SIZE * (cons & slots));
       if (error !== CERROR.NONE) {
-        this.registers.set(CMDQ_CONS.$.at, ((cons & CMDQ_CONS.RD.mask) | (error << CMDQ_CONS.ERR.lsb)) >>> 0);
+        registers.set(CONS, ((cons & READ_INDEX) | (error << CMDQ_CONS.ERR.lsb)) >>> 0);
         this.busy = false;
         return this.target.commandError();
       }
-      this.registers.set(CMDQ_CONS.$.at, ((cons & CMDQ_CONS.ERR.mask) | ((cons + 1) & mask)) >>> 0);
+      registers.set(CONS, ((cons & ERROR) | ((cons + 1) & mask)) >>> 0);
     }
     this.busy = false;
   }
 
   private step(at: number): number {
-    if (!this.memory.has(at) || !this.memory.has(at + COMMAND_SIZE - 4)) return CERROR.ABT;
+    if (!this.memory.has(at + COMMAND_SIZE - 4)) return CERROR.ABT;
+    // a queue's base is aligned to 32 bytes at least: an entry lies in one piece
+    const n = this.memory.locate(at);
+    if (n < 0) return CERROR.ABT;
     const w = this.words;
-    for (let i = 0; i < w.length; i++) w[i] = this.memory.read32(at + 4 * i);
+    const { located } = this.memory;
+    for (let i = 0; i < 4; i++) w[i] = located[n + i]!;
     const error = this.refuseIn-- === 0 ? CERROR.ILL : this.execute(w);
     if (this.refuseIn < -1) this.refuseIn = -1;
     if (this.trace.on) {

@@ -16,14 +16,19 @@ import {
   GERROR_IRQ_CFG2,
   IRQ_CTRL,
   IRQ_CTRLACK,
+  SMMU_SIZE,
   STRTAB_BASE,
   STRTAB_BASE_CFG,
 } from '../spec/index.js';
 
-/** Registers that may be written only while something is off, and what: CR0 bits, or IRQ_CTRL bits. */
-const LOCKS = new Map<number, { readonly cr0: number; readonly irq: number }>();
+/** Registers that may be written only while something is off, and what, by word: CR0 bits, IRQ_CTRL bits. */
+const CR0_LOCKS = new Uint8Array(SMMU_SIZE / 4);
+const IRQ_LOCKS = new Uint8Array(SMMU_SIZE / 4);
 const lock = (registers: readonly { readonly $: { at: number; width: number } }[], cr0: number, irq: number) => {
-  for (const { $ } of registers) for (let i = 0; i < $.width / 32; i++) LOCKS.set($.at + 4 * i, { cr0, irq });
+  for (const { $ } of registers) {
+    CR0_LOCKS.fill(cr0, $.at / 4, ($.at + $.width / 8) / 4);
+    IRQ_LOCKS.fill(irq, $.at / 4, ($.at + $.width / 8) / 4);
+  }
 };
 lock([STRTAB_BASE, STRTAB_BASE_CFG, CR1], CR0.SMMUEN.mask, 0);
 lock([CMDQ_BASE, CMDQ_CONS], CR0.CMDQEN.mask, 0);
@@ -41,11 +46,12 @@ export class SmmuRegisters extends RegisterFile {
   }
 
   override write(offset: number, size: number, value: number, source: number): void {
-    const held = LOCKS.get(offset - (offset & 3));
-    if (held) {
+    const cr0Lock = CR0_LOCKS[offset >>> 2]!;
+    const irqLock = IRQ_LOCKS[offset >>> 2]!;
+    if ((cr0Lock | irqLock) !== 0) {
       const cr0 = this.get(CR0.$.at) | get(this.get(CR0ACK.$.at), CR0ACK.ACK);
       const irq = this.get(IRQ_CTRL.$.at) | this.get(IRQ_CTRLACK.$.at);
-      if ((cr0 & held.cr0) !== 0 || (irq & held.irq) !== 0) {
+      if ((cr0 & cr0Lock) !== 0 || (irq & irqLock) !== 0) {
         this.notes.illegal(this.name, `write of 0x${offset.toString(16)} while it is in use`);
         return;
       }

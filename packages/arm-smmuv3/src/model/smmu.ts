@@ -61,6 +61,9 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
   private readonly signals: Signals;
   private readonly commandLane: Lane;
   private readonly ackLane: Lane;
+  private readonly consume = (): void => {
+    if (this.commandsRun) this.commands.consume();
+  };
 
   constructor(
     readonly name: string,
@@ -176,9 +179,7 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
   }
 
   private kick(): void {
-    this.commandLane.run(() => {
-      if (this.commandsRun) this.commands.consume();
-    });
+    this.commandLane.run(this.consume);
   }
 
   /** What writes do after they are stored. */
