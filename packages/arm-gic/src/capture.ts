@@ -3,7 +3,7 @@ import { capturedBlock, type CaptureContribution, type PlatformNode } from '@doo
 import { Gicv3 } from './model/gicv3.js';
 import { redistributorSize } from './model/redistributor.js';
 import { Its } from './model/its.js';
-import { gicv2m, GICV3_COMPATIBLE, gicv3, its, ITS_COMPATIBLE, V2M_COMPATIBLE } from './plugin.js';
+import { gicv2m, GICV3_COMPATIBLE, gicv3, gicv3Node, its, ITS_COMPATIBLE, itsNode, V2M_COMPATIBLE } from './plugin.js';
 import { GICD_SIZE, GICD_TYPER, GICR_TYPER, V2M_MSI_TYPER } from './spec/index.js';
 
 /** QEMU's virt machine, where neither firmware nor the registers say. */
@@ -42,11 +42,19 @@ function v2mNode(node: PlatformNode, registers: unknown): PlatformNode {
   return { ...node, options: { ...node.options, ...own } };
 }
 
+/** The base that a block of registers says. */
+function placeOf<K extends string>(registers: unknown, as: K): { readonly [key in K]?: number } {
+  const base = Number((registers as { base?: string | number } | null)?.base);
+  return (Number.isSafeInteger(base) ? { [as]: base } : {}) as { readonly [key in K]?: number };
+}
+
 /** How captures of machines with a GICv3, an ITS or a v2m frame are asked. */
 export const captures: readonly CaptureContribution[] = [
   {
     compatible: [GICV3_COMPATIBLE],
+    kind: 'gicd',
     plugin: () => gicv3(null),
+    bare: (registers) => gicv3Node(placeOf(registers, 'distributor')),
     node: gicNode,
     tables: (model) => (model instanceof Gicv3 ? model.extents() : []),
     remedies: {
@@ -58,7 +66,9 @@ export const captures: readonly CaptureContribution[] = [
   },
   {
     compatible: [ITS_COMPATIBLE],
+    kind: 'its',
     plugin: () => its(null),
+    bare: (registers) => itsNode(placeOf(registers, 'base')),
     tables: (model) => (model instanceof Its ? model.extents() : []),
     remedies: {
       ITS_DISABLED: 'set GITS_CTLR.Enabled',

@@ -68,8 +68,9 @@ describe('an MSI bank', () => {
     const run = core.domainFor(device()).allocate({ count: 5, contiguous: true });
     expect(one.message(0)).toEqual({ addressHi: 0, addressLo: 0xfe04_5140, data: 64 });
     expect(run.message(0).data).toBe(72);
-    expect(() => core.domainFor(device(0x28)).allocate({ count: 27, cpus: [0] })).toThrow(
-      expect.objectContaining({ code: 'IRQ_EXHAUSTED', details: expect.objectContaining({ available: 26 }) as object }),
+    // 72 to 79 are kept for the function of five: it may send any of them.
+    expect(() => core.domainFor(device(0x28)).allocate({ count: 24, cpus: [0] })).toThrow(
+      expect.objectContaining({ code: 'IRQ_EXHAUSTED', details: expect.objectContaining({ available: 23 }) as object }),
     );
     expect(() => core.domainFor(device(0x28)).allocate({ count: 1, cpus: [1] })).toThrow(
       expect.objectContaining({ code: 'IRQ_EXHAUSTED' }),
@@ -77,7 +78,7 @@ describe('an MSI bank', () => {
     const before = core.digest();
     core
       .domainFor(device(0x28))
-      .allocate({ count: 26, cpus: [0] })
+      .allocate({ count: 23, cpus: [0] })
       .free();
     expect(core.digest()).toBe(before);
   });

@@ -45,6 +45,10 @@ interface ItsShare extends Prepared<ItsTargetOf> {
   readonly device: ItsDevice;
   targets: ItsTargetOf[];
   live: boolean;
+  /** Events at the front that a `release` which was refused has discarded already. */
+  discarded: number;
+  /** Vectors whose LPI is disabled. */
+  readonly masked: Set<number>;
   /** A page of the indirect device table that the block brings; null where it is there. */
   page: LevelTwoPage | null;
 }
@@ -156,6 +160,8 @@ export class ItsDriver implements Driver, RootLevel<ItsTargetOf> {
       device,
       targets,
       live: false,
+      discarded: 0,
+      masked: new Set(),
       page,
       commit: () => {
         this.linkLevelTwo(share);
@@ -198,7 +204,7 @@ export class ItsDriver implements Driver, RootLevel<ItsTargetOf> {
           move(cpu);
         } catch (error) {
           // refused at the SYNC, the MOVI stands
-          if (error instanceof HardwareError && error.details['done'] === 1) move(before.cpu);
+          if (doneOf(error) === 1) move(before.cpu);
           throw error;
         }
         done = true;
@@ -249,7 +255,7 @@ export class ItsDriver implements Driver, RootLevel<ItsTargetOf> {
     try {
       this.queue.run(commands);
     } catch (error) {
-      const done = error instanceof HardwareError ? Number(error.details['done'] ?? 0) : commands.length;
+      const done = doneOf(error, commands.length);
       device.mapped = first ? done > 0 : true;
       const events = Math.min(Math.max(done - (first ? 1 : 0), 0), share.targets.length);
       this.discard(share, events);
@@ -259,6 +265,7 @@ export class ItsDriver implements Driver, RootLevel<ItsTargetOf> {
     share.live = true;
   }
 
+  /** Goes on where an earlier try was refused. */
   private unmap(share: ItsShare): void {
     if (share.live) this.discard(share, share.targets.length);
     share.live = false;
@@ -268,14 +275,22 @@ export class ItsDriver implements Driver, RootLevel<ItsTargetOf> {
   private discard(share: ItsShare, count: number): void {
     const { device, targets } = share;
     const commands: Command[] = targets
-      .slice(0, count)
+      .slice(share.discarded, count)
       .map(({ eventId }) => command(ITS_OP.DISCARD, { device: device.id, event: eventId }));
+    const events = commands.length;
     const alone = device.mapped && ![...this.shares].some((s) => s !== share && s.device === device && s.live);
     if (alone) commands.push(mapd(device.id, device.itt, device.eventBits, false));
     for (const cpu of new Set(targets.map((t) => t.cpu))) commands.push(this.sync(cpu));
     for (const { intid } of targets) this.parts.gic.configureLpi(intid, false);
     if (count === 0 && !alone) return;
-    this.queue.run(commands);
+    try {
+      this.queue.run(commands);
+    } catch (error) {
+      const done = doneOf(error);
+      share.discarded += Math.min(done, events);
+      if (alone && done > events) device.mapped = false;
+      throw error;
+    }
     if (alone) device.mapped = false;
   }
 
@@ -291,13 +306,18 @@ export class ItsDriver implements Driver, RootLevel<ItsTargetOf> {
 
   private configure(share: ItsShare, index: number, enabled: boolean): void {
     const { eventId, intid, cpu } = share.targets[index]!;
+    const reread = [command(ITS_OP.INV, { device: share.device.id, event: eventId }), this.sync(cpu)];
     this.parts.gic.configureLpi(intid, enabled);
     try {
-      this.queue.run([command(ITS_OP.INV, { device: share.device.id, event: eventId }), this.sync(cpu)]);
+      this.queue.run(reread);
     } catch (error) {
-      this.parts.gic.configureLpi(intid, !enabled);
+      this.parts.gic.configureLpi(intid, !share.masked.has(index));
+      // refused at the SYNC, the INV stands
+      if (doneOf(error) > 0) this.queue.run(reread);
       throw error;
     }
+    if (enabled) share.masked.delete(index);
+    else share.masked.add(index);
   }
 
   private deviceId(device: Device): number {
@@ -362,3 +382,7 @@ export class ItsDriver implements Driver, RootLevel<ItsTargetOf> {
     memory.barrier();
   }
 }
+
+/** How many commands of a refused run took effect. */
+const doneOf = (error: unknown, otherwise = 0): number =>
+  error instanceof HardwareError ? Number(error.details['done'] ?? 0) : otherwise;

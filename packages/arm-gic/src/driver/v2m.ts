@@ -65,19 +65,12 @@ export class V2mDriver implements Driver, RootLevel<V2mTarget> {
   }
 
   prepare(request: MsiRequest): V2mShare {
-    const align = request.contiguous ? 2 ** Math.ceil(Math.log2(request.count)) : 1;
-    const intids = request.contiguous
-      ? Array.from(
-          { length: request.count },
-          (
-            (first) => (_, i) =>
-              first + i
-          )(this.spis.takeBlock(request.count, align)),
-        )
-      : this.spis.take(request.count);
+    const intids = this.spis.takeFor(request);
     const share: V2mShare = {
       owner: request.device,
-      targets: intids.map((intid, i) => ({ intid, cpu: request.cpus[i % request.cpus.length]! })),
+      targets: intids
+        .slice(0, request.count)
+        .map((intid, i) => ({ intid, cpu: request.cpus[i % request.cpus.length]! })),
       commit: () => share.targets.forEach(({ intid, cpu }) => this.parts.gic.enableSpi(intid, cpu)),
       release: () => {
         for (const { intid } of share.targets) this.parts.gic.disableSpi(intid);

@@ -119,6 +119,8 @@ export class ItsCommands {
       source.clearPending(intid);
       to.setPending(intid);
     }
+    // INV reaches the redistributor that has the interrupt now: who has it no more must not keep its configuration
+    if (from !== tables.cpu) source?.forget(intid);
     return REASON.OK;
   }
 
@@ -134,11 +136,15 @@ export class ItsCommands {
       source.clearPending(intid);
       target.setPending(intid);
     }
+    source.invalidateAll();
     return REASON.OK;
   }
 
   private discard(device: number, event: number): number {
-    const reason = this.onInterrupt(device, event, (lpis, intid) => lpis.clearPending(intid));
+    const reason = this.onInterrupt(device, event, (lpis, intid) => {
+      lpis.clearPending(intid);
+      lpis.forget(intid);
+    });
     if (reason === REASON.OK) this.tables.store(this.tables.iteAt, this.entry3.fill(0));
     return reason;
   }

@@ -84,6 +84,11 @@ export class Lpis {
     return this.isPending(intid) && now && !before;
   }
 
+  /** The interrupt is not this redistributor's any more. */
+  forget(intid: number): void {
+    this.config[intid] = -1;
+  }
+
   /** INVALL. */
   invalidateAll(): void {
     this.config.fill(-1);

@@ -39,7 +39,12 @@ export interface MpicTarget {
 
 interface Share extends Prepared<MpicTarget> {
   readonly device: Device;
+  /** Those of the targets, and what a multi-message function may send besides. */
+  readonly numbers: readonly number[];
 }
+
+/** Index of a number that is nobody's vector: kept free behind a block of three, five, … consecutive ones. */
+const SPARE = -1;
 
 export interface BankOptions {
   /** Which bank: 0 is A. */
@@ -113,9 +118,12 @@ export class MsiBank implements RootLevel<MpicTarget> {
   prepare(request: MsiRequest): Share {
     const { device, count, cpus, contiguous } = request;
     const numbers = contiguous ? this.findRun(count, cpus[0]!) : this.findEach(count, cpus);
+    const cpuOf = (index: number): number => cpus[contiguous ? 0 : index % cpus.length]!;
     const share: Share = {
       device,
-      targets: numbers.map((hwirq) => ({ hwirq, source: this.sourceOf(hwirq) })),
+      numbers,
+      cpus: Array.from({ length: count }, (_, index) => cpuOf(index)),
+      targets: numbers.slice(0, count).map((hwirq) => ({ hwirq, source: this.sourceOf(hwirq) })),
       commit: () => this.sourcesOf(share).forEach((msir) => this.mpic.enable(this.source(msir), this.cpuOf[msir]!)),
       release: () => {
         const before = this.sourcesOf(share);
@@ -124,7 +132,7 @@ export class MsiBank implements RootLevel<MpicTarget> {
       },
       cancel: () => this.give(share),
     };
-    numbers.forEach((hwirq, index) => this.take(hwirq, { share, index }, cpus[contiguous ? 0 : index % cpus.length]!));
+    numbers.forEach((hwirq, index) => this.take(hwirq, { share, index: index < count ? index : SPARE }, cpuOf(index)));
     return share;
   }
 
@@ -140,7 +148,7 @@ export class MsiBank implements RootLevel<MpicTarget> {
     const hwirq = share.targets[index]!.hwirq;
     const msir = this.msir(hwirq);
     const before = this.cpuOf[msir]!;
-    const moved = this.owners.flatMap((o, n) => (o && this.msir(n) === msir ? [o] : []));
+    const moved = this.owners.flatMap((o, n) => (o && o.index !== SPARE && this.msir(n) === msir ? [o] : []));
     const route = (to: number): void => {
       this.mpic.route(this.source(msir), to);
       this.cpuOf[msir] = to;
@@ -164,8 +172,8 @@ export class MsiBank implements RootLevel<MpicTarget> {
     if (!msi || where?.bank !== this.bank) return undefined;
     const v43 = this.mpic.version >= MSIIR1_VERSION;
     const found = this.owners[v43 ? where.msir | (msi.bit << 4) : (where.msir << 5) | msi.bit];
-    const block = found && this.blockOf(found.share);
-    return block && { block, index: found.index };
+    const block = found && found.index !== SPARE ? this.blockOf(found.share) : undefined;
+    return block && { block, index: found!.index };
   }
 
   digest(): string {
@@ -187,7 +195,7 @@ export class MsiBank implements RootLevel<MpicTarget> {
     return this.source(this.msir(hwirq));
   }
   private sourcesOf(share: Share): number[] {
-    return [...new Set(share.targets.map((t) => this.msir(t.hwirq)))];
+    return [...new Set(share.numbers.map((hwirq) => this.msir(hwirq)))];
   }
 
   /** Masked, and nothing left in it. */
@@ -204,7 +212,7 @@ export class MsiBank implements RootLevel<MpicTarget> {
   }
 
   private give(share: Share): void {
-    for (const { hwirq } of share.targets) {
+    for (const hwirq of share.numbers) {
       if (this.owners[hwirq]?.share !== share) continue;
       this.owners[hwirq] = undefined;
       const msir = this.msir(hwirq);
@@ -230,7 +238,7 @@ export class MsiBank implements RootLevel<MpicTarget> {
     return [...taken];
   }
 
-  /** Consecutive data, aligned to the power of two that the function may use; all of it to one CPU. */
+  /** Consecutive data, aligned: all of the power of two that the function may use, to one CPU. */
   private findRun(count: number, cpu: number): number[] {
     const size = 2 ** Math.ceil(Math.log2(count));
     const fits = (hwirq: number): boolean => {
@@ -241,7 +249,7 @@ export class MsiBank implements RootLevel<MpicTarget> {
     for (let first = 0; first + size <= this.owners.length; first += size) {
       let n = 0;
       while (n < size && fits(first + n)) n++;
-      if (n === size) return Array.from({ length: count }, (_, i) => first + i);
+      if (n === size) return Array.from({ length: size }, (_, i) => first + i);
       best = Math.max(best, n);
     }
     throw this.exhausted(count, best, [cpu]);

@@ -51,6 +51,11 @@ export class VectorAllocator implements RootLevel<ApicTarget> {
   private readonly spaces: readonly NumberSpace[];
   /** Who has a vector, by CPU and vector. */
   private readonly owners: readonly ({ share: Share; index: number } | undefined)[][];
+  /**
+   * Vectors that were moved away from, by CPU: free, but given out last, because an interrupt that came before the move may still wait
+   * in that CPU's IRR and is its old owner's.
+   */
+  private readonly left: readonly Map<number, { share: Share; index: number }>[];
 
   constructor(
     readonly name: string,
@@ -63,6 +68,7 @@ export class VectorAllocator implements RootLevel<ApicTarget> {
       (_, cpu) => new NumberSpace(`vectors of CPU ${cpu}`, FIRST_VECTOR, LAST_VECTOR - FIRST_VECTOR + 1),
     );
     this.owners = ids.map(() => []);
+    this.left = ids.map(() => new Map<number, { share: Share; index: number }>());
   }
 
   /** Errors: `IRQ_EXHAUSTED`, `NO_SUCH_CPU`, `DESTINATION_UNREACHABLE`. */
@@ -76,7 +82,7 @@ export class VectorAllocator implements RootLevel<ApicTarget> {
       cpus,
       contiguous: contiguous && count > 1,
       targets: vectors.map((vector, i) => this.target(cpus[i]!, vector)),
-      commit: () => undefined,
+      commit: () => share.targets.forEach(({ vector }, i) => this.left[share.cpus[i]!]!.delete(vector)),
       release: () => this.give(share),
       cancel: () => this.give(share),
     };
@@ -101,7 +107,7 @@ export class VectorAllocator implements RootLevel<ApicTarget> {
     this.checkDestination(share.device, cpu);
     const moved = share.contiguous ? share.targets.map((_, i) => i) : [index];
     if (share.cpus[index] === cpu) return { commit: () => undefined, cancel: () => undefined };
-    const fresh = share.contiguous ? this.takeRun(cpu, moved.length) : this.takeEach([cpu]);
+    const fresh = share.contiguous ? this.takeRun(cpu, moved.length) : [this.takeBack(share, index, cpu)];
     const before = moved.map((i) => ({ target: share.targets[i]!, cpu: share.cpus[i]! }));
     let committed = false;
     const put = (i: number, target: ApicTarget, to: number) => {
@@ -112,7 +118,11 @@ export class VectorAllocator implements RootLevel<ApicTarget> {
     };
     return {
       commit: () => {
-        moved.forEach((i, n) => put(i, this.target(cpu, fresh[n]!), cpu));
+        moved.forEach((i, n) => {
+          this.left[share.cpus[i]!]!.set(share.targets[i]!.vector, { share, index: i });
+          this.left[cpu]!.delete(fresh[n]!);
+          put(i, this.target(cpu, fresh[n]!), cpu);
+        });
         for (const { target, cpu: old } of before) this.spaces[old]!.give(this.run(share, target.vector, moved.length));
         committed = true;
       },
@@ -120,7 +130,10 @@ export class VectorAllocator implements RootLevel<ApicTarget> {
         if (committed) {
           for (const { target, cpu: old } of before)
             this.spaces[old]!.claim(this.run(share, target.vector, moved.length));
-          moved.forEach((i, n) => put(i, before[n]!.target, before[n]!.cpu));
+          moved.forEach((i, n) => {
+            put(i, before[n]!.target, before[n]!.cpu);
+            this.left[before[n]!.cpu]!.delete(before[n]!.target.vector);
+          });
         }
         this.spaces[cpu]!.give(share.contiguous ? this.padded(fresh[0]!, fresh.length) : fresh);
       },
@@ -137,7 +150,7 @@ export class VectorAllocator implements RootLevel<ApicTarget> {
   }
 
   owner(cpu: number, number: number): { readonly block: MsiBlock; readonly index: number } | undefined {
-    const found = this.owners[cpu]?.[number];
+    const found = this.owners[cpu]?.[number] ?? this.left[cpu]?.get(number);
     if (!found) return undefined;
     const block = this.chains.blocksOf(found.share.device).find((b) => b.share(this) === found.share);
     return block && { block, index: found.index };
@@ -162,7 +175,13 @@ export class VectorAllocator implements RootLevel<ApicTarget> {
   private takeEach(cpus: readonly number[]): number[] {
     const taken = new Map<number, number[]>();
     try {
-      for (const cpu of new Set(cpus)) taken.set(cpu, this.spaces[cpu]!.take(cpus.filter((c) => c === cpu).length));
+      for (const cpu of new Set(cpus)) {
+        const count = cpus.filter((c) => c === cpu).length;
+        taken.set(
+          cpu,
+          this.avoidingLeft(cpu, (space) => space.take(count)),
+        );
+      }
     } catch (error) {
       for (const [cpu, vectors] of taken) this.spaces[cpu]!.give(vectors);
       throw error;
@@ -170,10 +189,35 @@ export class VectorAllocator implements RootLevel<ApicTarget> {
     return cpus.map((cpu) => taken.get(cpu)!.shift()!);
   }
 
+  /** The vector that this one had on the CPU before, if it is still free, or another. */
+  private takeBack(share: Share, index: number, cpu: number): number {
+    for (const [vector, was] of this.left[cpu]!) {
+      if (was.share !== share || was.index !== index || this.spaces[cpu]!.isUsed(vector)) continue;
+      this.spaces[cpu]!.claim([vector]);
+      return vector;
+    }
+    return this.takeEach([cpu])[0]!;
+  }
+
+  /** Takes among the vectors that nobody left, and only if that fails among all. */
+  private avoidingLeft<T>(cpu: number, take: (space: NumberSpace) => T): T {
+    const space = this.spaces[cpu]!;
+    const avoided = [...this.left[cpu]!.keys()].filter((vector) => !space.isUsed(vector));
+    space.claim(avoided);
+    try {
+      return take(space);
+    } catch (error) {
+      if (avoided.length === 0) throw error;
+    } finally {
+      space.give(avoided);
+    }
+    return take(space);
+  }
+
   /** The function may send any data value of the power of two that it was given, so all of them are kept. */
   private takeRun(cpu: number, count: number): number[] {
     const size = powerOfTwo(count);
-    const first = this.spaces[cpu]!.takeBlock(size, size);
+    const first = this.avoidingLeft(cpu, (space) => space.takeBlock(size, size));
     return Array.from({ length: count }, (_, i) => first + i);
   }
 
@@ -193,6 +237,7 @@ export class VectorAllocator implements RootLevel<ApicTarget> {
       this.owners[cpu]![vector] = undefined;
       this.spaces[cpu]!.give(this.run(share, vector, share.targets.length));
     });
+    for (const left of this.left) for (const [vector, was] of left) if (was.share === share) left.delete(vector);
   }
 
   /** Compatibility-format messages have 8 bits for the destination, and 0xff is everybody. */

@@ -103,9 +103,7 @@ export const deliveryCases: readonly IrqchipCase[] = [
       };
       for (const one of bells(0))
         for (const two of bells(2)) check(one.address !== two.address, `${one.name} is ${two.name}`);
-      const digest = second!.digest?.();
       const a = lab.enable(lab.a, 2, { cpus });
-      equal(second!.digest?.(), digest, 'the second controller after an allocation of the first');
       const c = lab.enable(lab.c, 2, { cpus });
       equal(lab.fire(a, 1), lab.expected(a, 1), 'of the first');
       equal(lab.fire(c, 1), lab.expected(c, 1), 'of the second');
