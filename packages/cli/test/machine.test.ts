@@ -2,6 +2,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
@@ -67,6 +68,52 @@ describe('doorbell machine', () => {
     expect(doorbell('machine').code).toBe(2);
     expect(doorbell('machine', '--nonsense', 'good').code).toBe(2);
     expect(doorbell('nonsense').code).toBe(2);
+  });
+
+  it('takes files by what they are where names do not tell: tables, gzip, acpidump, a dump of another name', () => {
+    const table = dmar(0xfed90000);
+    const rows = Array.from({ length: table.length / 16 }, (_, i) => {
+      const bytes = [...table.subarray(16 * i, 16 * i + 16)].map((b) => b.toString(16).padStart(2, '0').toUpperCase());
+      return `    ${(16 * i).toString(16).padStart(4, '0')}: ${bytes.join(' ')}  ................`;
+    });
+    const text = ['SSDT @ 0x0', '    0000: 53 53 44 54', '', 'DMAR @ 0x0000000000000000', ...rows, ''].join('\n');
+    for (const name of ['renamed', 'zipped', 'dumped']) mkdirSync(join(dir, name), { recursive: true });
+    writeFileSync(join(dir, 'renamed/vt-d table'), table);
+    writeFileSync(join(dir, 'renamed/lspci-nnx.txt'), '00:04.0 Class [0108]: Maker [1b36:0010]\n\n');
+    writeFileSync(join(dir, 'renamed/other.txt'), '00:05.0 not a dump by its name\n\n');
+    writeFileSync(join(dir, 'zipped/DMAR.dat.gz'), gzipSync(table));
+    writeFileSync(join(dir, 'dumped/acpidump.txt'), text);
+    writeFileSync(join(dir, 'pasted.log'), text);
+    writeFileSync(join(dir, 'hole.log'), text.replace(/ {4}0010.*\n/, ''));
+    writeFileSync(join(dir, 'torn.dtb.gz'), gzipSync(table).subarray(0, 30));
+    const r = doorbell('machine', '--json', 'renamed', 'zipped', 'dumped', 'pasted.log', 'hole.log', 'torn.dtb.gz');
+    type Row = { sources?: string[]; iommus?: { base: string }[]; error?: string };
+    const answers = r.out
+      .trim()
+      .split('\n')
+      .map((l) => JSON.parse(l) as Row);
+    expect(answers.map((a) => a.sources)).toEqual([
+      ['vt-d table', 'lspci-nnx.txt'],
+      ['DMAR.dat.gz'],
+      ['acpidump.txt: DMAR'],
+      ['pasted.log: DMAR'],
+      undefined,
+      undefined,
+    ]);
+    for (const a of answers.slice(0, 4)) expect(a.iommus).toMatchObject([{ base: '0xfed90000' }]);
+    expect(answers[4]!.error).toMatch(/^hole\.log: line 6: bytes at 0x20 where 0x10 follows/);
+    expect(answers[5]!.error).toMatch(/^torn\.dtb\.gz: damaged gzip file/);
+  });
+
+  it('says an input once, what is in it instead, and where the machines are', () => {
+    mkdirSync(join(dir, 'parent/one'), { recursive: true });
+    writeFileSync(join(dir, 'parent/one/DMAR.dat'), dmar(0xfed90000));
+    writeFileSync(join(dir, 'zero.dtb'), '');
+    const said = (input: string): string => doorbell('machine', input).err.trim();
+    expect(said('empty')).toMatch(/^doorbell: empty: no ACPI table.*: the directory is empty/);
+    expect(said('parent')).toContain('name the machine itself: parent/one');
+    expect(said('zero.dtb')).toMatch(/^doorbell: zero\.dtb: byte 0: /);
+    expect(said('gone')).toBe('doorbell: gone: there is no such file or directory');
   });
 
   it('has every field of the contract', () => {

@@ -21,6 +21,6 @@ export { readFacts, type FunctionFacts, type HeaderLayout } from './lspci/capabi
 export { buildTopology, resolvePath, type Placed, type ResolvedPath, type Topology } from './lspci/topology.js';
 export { isolationGroups, requesterIds } from './lspci/groups.js';
 export { describe as describeRead, describeMachine } from './machine/describe.js';
-export { readMachine, type Machine } from './machine/read.js';
+export { kindOf, readMachine, type Machine } from './machine/read.js';
 export { platformNodes, COMPATIBLE, type MachineNodes, type Omission } from './nodes/index.js';
 export type * from './machine/types.js';

@@ -173,6 +173,10 @@ const CASES: readonly (readonly [code: string, offset: number | null, ...files: 
     tree({ i: { compatible: 'arm,smmu-v3', reg: [0x10000, 1], phandle: 1 }, a: { 'iommu-map': [0, 1, 0, 0] } }),
   ],
   ['DT_MAP_TARGET', -1, tree({ i: { phandle: 1 }, a: { 'iommu-map': [0, 1, 0, 1] } })],
+  ['DT_MAP_OTHER_KIND', -1, tree({ i: { phandle: 1, '#iommu-cells': 1 }, a: { 'iommu-map': [0, 1, 0, 1] } })],
+  ['DT_MSI_UNKNOWN', -1, tree({ m: { compatible: 'fsl,ipic-msi', reg: [0x7c0, 0x40] } })],
+  ['DT_STUB', -1, tree({ chosen: {} }), f('APIC.dat', s.madt([2]))],
+  ['SEVERAL_DESCRIPTIONS', null, dmar(unit), ivrs(iommu())],
   ['DT_MAP_TARGET_DISABLED', -1, tree({ i: { phandle: 1, status: 'disabled' }, a: { 'iommu-map': [0, 1, 0, 1] } })],
   [
     'DT_BASE_TWICE',
@@ -254,7 +258,7 @@ describe('findings', () => {
 
 function render(): string {
   const sections: readonly (readonly [string, RegExp])[] = [
-    ['Any ACPI table, MADT, MCFG, VIOT', /^(ACPI|MADT|MCFG|VIOT|NO_MADT)/],
+    ['Any ACPI table, MADT, MCFG, VIOT', /^(ACPI|MADT|MCFG|VIOT|NO_MADT|SEVERAL)/],
     ['DMAR (Intel VT-d)', /^DMAR/],
     ['IVRS (AMD-Vi)', /^IVRS/],
     ['IORT (Arm)', /^IORT/],

@@ -1,6 +1,6 @@
 import { describeMachine, type MachineDescription } from '@doorbell/firmware';
 import { EXIT } from '../exit.js';
-import { readInput } from '../inputs.js';
+import { problemWith, readInput } from '../inputs.js';
 import { complain, print } from '../output.js';
 import { startProgress } from '../progress.js';
 
@@ -17,8 +17,8 @@ export async function machine(inputs: readonly string[], options: { json?: boole
       else print((i > 0 ? '\n' : '') + render(input, description, options.all === true));
     } catch (error) {
       code = EXIT.usage;
-      const message = error instanceof Error ? error.message : String(error);
-      complain(`${input}: ${message}`);
+      const message = problemWith(input, error);
+      complain(message);
       if (render === null) print(JSON.stringify({ input, error: message }));
     }
     if (progress.step()) await new Promise(setImmediate);

@@ -1,6 +1,7 @@
 import { parseBdf } from '@doorbell/platform';
 import { loadConfig } from '../config.js';
 import { EXIT } from '../exit.js';
+import { problemWith } from '../inputs.js';
 import { complain, print } from '../output.js';
 import { Backends } from '../run/backends.js';
 import type { DriveOptions } from '../run/drive.js';
@@ -37,8 +38,8 @@ export async function run(inputs: readonly string[], options: RunOptions): Promi
       print(render === null ? JSON.stringify(report) : (i > 0 ? '\n' : '') + render(report, options.all === true));
     } catch (error) {
       code = EXIT.usage;
-      const message = error instanceof Error ? error.message : String(error);
-      complain(message.startsWith(input) ? message : `${input}: ${message}`);
+      const message = problemWith(input, error);
+      complain(message);
       if (render === null) print(JSON.stringify({ input, error: message }));
     }
   }

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { readMachine } from '@doorbell/firmware';
 import { EXIT } from '../exit.js';
-import { readInput } from '../inputs.js';
+import { problemWith, readInput } from '../inputs.js';
 import { complain, print } from '../output.js';
 import { renderTour } from '../report/tour.js';
 import type { Backends } from '../run/backends.js';
@@ -14,7 +14,7 @@ export function tour(inputs: readonly string[], backends: Backends): number {
     try {
       tours.push(tourOf(basename(input.replace(/\/+$/, '')), readMachine(readInput(input)), backends));
     } catch (error) {
-      complain(`${input}: ${error instanceof Error ? error.message : String(error)}`);
+      complain(problemWith(input, error));
       return EXIT.usage;
     }
   }

@@ -89,7 +89,8 @@ function shorten(detail: string, room: number): string {
 function summary(r: RunReport): string {
   const vectors = r.functions.flatMap((f) => f.msi?.vectors ?? []);
   const arrived = vectors.filter((v) => v.delivered).length;
-  const text = `${r.functions.length} functions, ${vectors.length} vectors enabled, ${arrived} arrived`;
+  const some = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
+  const text = `${some(r.functions.length, 'function')}, ${some(vectors.length, 'vector')} enabled, ${arrived} arrived`;
   return arrived === vectors.length && vectors.length > 0 ? pc.green(text) : text;
 }
 

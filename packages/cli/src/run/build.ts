@@ -80,9 +80,12 @@ export function buildPlatform(machine: Machine, backends: Backends, options: Bui
     else failures.push(noBackend(node));
   }
   for (const u of description.iommus) {
-    const why = read.omitted.find((o) => o.name === u.name)?.why;
-    if (why === undefined || units.some((n) => n.name === u.name)) continue;
-    failures.push({ bdf: null, code: 'UNIT_LEFT_OUT', message: `${u.name} is left out: ${why}`, unit: u.name });
+    const same = (n: PlatformNode): boolean => n.name === u.name && n.reg?.[0]?.base === Number(u.base);
+    if (units.some(same)) continue;
+    const why = read.omitted.find((o) => o.name === u.name)?.why ?? 'another table describes the machine';
+    const where = u.base === null ? '' : ` at ${u.base}`;
+    const message = `${u.name} (${u.type}${where}) is left out: ${why}`;
+    failures.push({ bdf: null, code: 'UNIT_LEFT_OUT', message, unit: u.name });
   }
   if (!units.some((n) => CONTROLLERS.has(n.compatible)))
     failures.push({
@@ -114,7 +117,10 @@ export function buildPlatform(machine: Machine, backends: Backends, options: Bui
       }
       for (const p of problems) {
         const unit = namesIn(p, units)[0];
-        if (unit !== undefined) failures.push({ bdf: null, code: p.code, message: p.message, unit, remedy: p.remedy });
+        // Model and driver of one block may lack the same thing.
+        const told = failures.some((f) => f.code === p.code && f.unit === unit);
+        if (unit !== undefined && !told)
+          failures.push({ bdf: null, code: p.code, message: p.message, unit, remedy: p.remedy });
       }
       units = units.filter((n) => !blamed.has(n.name));
       continue;

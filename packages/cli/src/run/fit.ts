@@ -24,7 +24,7 @@ export function unique(nodes: readonly PlatformNode[]): PlatformNode[] {
 
 /** An x86 machine has local APICs, whether its MADT was collected or not. */
 export function withApic(machine: Machine, nodes: PlatformNode[], notes: string[]): PlatformNode[] {
-  const x86 = machine.dmar !== null || machine.ivrs !== null;
+  const x86 = machine.tree === null && machine.iort === null && (machine.dmar !== null || machine.ivrs !== null);
   if (!x86 || nodes.some((n) => n.compatible === COMPATIBLE.apic)) return nodes;
   notes.push('there is no APIC table: one CPU is assumed');
   const reg = [{ base: 0xfee0_0000, size: 0x10_0000 }];
@@ -76,7 +76,9 @@ export function fit(node: PlatformNode, beside: AddressSpace, notes: string[]): 
   if (room < wanted) notes.push(`${node.name}: ${room} of ${wanted} CPUs, those of its first redistributor region`);
   const options = { ...node.options, cpus: Math.min(room, wanted), spis: 960, virtualLpis };
   const size = options.cpus * (virtualLpis ? 0x40000 : 0x20000);
-  return { ...node, reg: [distributor, { base: redistributors.base, size }], options };
+  // IHI 0069: the distributor's registers are 64 KiB; some trees give it all that is around it, the ITS included.
+  const own = { base: distributor.base, size: Math.min(distributor.size, 0x10000) };
+  return { ...node, reg: [own, { base: redistributors.base, size }], options };
 }
 
 /**

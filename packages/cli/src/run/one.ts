@@ -1,4 +1,6 @@
 import { readMachine } from '@doorbell/firmware';
+import { PCI } from '@doorbell/pci';
+import type { Platform } from '@doorbell/platform';
 import { readInput } from '../inputs.js';
 import type { Backends } from './backends.js';
 import { buildPlatform, type Failure } from './build.js';
@@ -24,7 +26,7 @@ export async function runOne(input: string, backends: Backends, how: DriveOption
     const { functions, failures } = drive(platform, how);
     const hosts = platform.allNodes.filter((n) => n.iommuMap ?? n.msiMap);
     const kinds = [...new Set(platform.allNodes.map((n) => n.compatible))];
-    return report(input, platform.name, kinds, functions, asked(how, functions, failures), [], hosts);
+    return report(input, platform.name, kinds, functions, asked(platform, how, functions, failures), [], hosts);
   }
   const machine = readMachine(readInput(input));
   const vectors = Math.max(how.vectors ?? 4, 1);
@@ -32,7 +34,7 @@ export async function runOne(input: string, backends: Backends, how: DriveOption
   const { platform, description, standIns, notes, hosts } = built;
   try {
     const { functions, failures } = drive(platform, { ...how, standIns, hosts });
-    const all = asked(how, functions, [...built.failures, ...failures]);
+    const all = asked(platform, how, functions, [...built.failures, ...failures]);
     return report(input, description.sources.join(' + '), description.kinds, functions, all, notes, hosts);
   } finally {
     platform.dispose();
@@ -40,12 +42,19 @@ export async function runOne(input: string, backends: Backends, how: DriveOption
 }
 
 /** A run in which nothing could be tried is no success. */
-function asked(how: DriveOptions, functions: readonly FunctionReport[], failures: readonly Failure[]): Failure[] {
-  if (functions.length > 0 || failures.length > 0) return [...failures];
-  const [code, message] = how.only
-    ? ['NO_SUCH_FUNCTION', 'there is no such function, or it has neither MSI nor MSI-X']
-    : ['NO_MSI_FUNCTION', 'no function has MSI or MSI-X'];
-  return [{ bdf: null, code, message }];
+function asked(
+  platform: Platform,
+  how: DriveOptions,
+  functions: readonly FunctionReport[],
+  failures: readonly Failure[],
+): Failure[] {
+  const missing = (code: string, message: string): Failure[] => [...failures, { bdf: null, code, message }];
+  if (functions.length > 0) return [...failures];
+  if (how.only) return missing('NO_SUCH_FUNCTION', 'there is no such function, or it has neither MSI nor MSI-X');
+  if (failures.length > 0) return [...failures];
+  return platform.service(PCI).functions.length === 0
+    ? missing('NO_MSI_FUNCTION', 'there is no PCI function, and nothing says where one could stand in')
+    : missing('NO_MSI_FUNCTION', 'no function has MSI or MSI-X');
 }
 
 const report = (

@@ -67,12 +67,11 @@ export function findMsiControllers(index: TreeIndex): TreeMsiController[] {
         vectors: node.cell('arm,msi-num-spis'),
         doorbell: base === null ? null : base + 0x40n,
       });
-    } else if (node.isCompatible('fsl,mpic-msi', 'fsl,mpic-msi-v4.3', 'fsl,ipic-msi')) {
+    } else if (node.isCompatible('fsl,mpic-msi', 'fsl,mpic-msi-v4.3')) {
       const base = baseOf(node, index);
       const v43 = node.isCompatible('fsl,mpic-msi-v4.3');
       const aliased = (node.cells('reg')?.length ?? 0) >= 4;
-      const own = node.isCompatible('fsl,ipic-msi') ? 0x38n : v43 ? 0x148n : 0x140n;
-      const doorbell = aliased ? baseOf(node, index, 1) : base === null ? null : base + own;
+      const doorbell = aliased ? baseOf(node, index, 1) : base === null ? null : base + (v43 ? 0x148n : 0x140n);
       out.push({ node, type: 'mpic-msi', base, vectors: v43 ? v43Vectors(node) : mpicVectors(node, index), doorbell });
     } else if (node.isCompatible('fsl,vmpic-msi', 'fsl,vmpic-msi-v4.3')) {
       // Made by a hypervisor: no registers, only an address that devices write.
@@ -84,10 +83,19 @@ export function findMsiControllers(index: TreeIndex): TreeMsiController[] {
         vectors: v43 ? v43Vectors(node) : mpicVectors(node, index),
         doorbell: null,
       });
+    } else if (isMsiController(node)) {
+      const what = node.strings('compatible').join(', ') || 'no compatible';
+      index.found('DT_MSI_UNKNOWN', node.offset, `${node.path}: ${what}`);
     }
   }
   reportTwins(out, index);
   return out;
+}
+
+/** Nodes of other kinds that take MSIs. A GICv3 counts only with message-based SPIs of its own, without which its ITS does the work. */
+function isMsiController(node: TreeNode): boolean {
+  if (node.isCompatible('arm,gic-v3')) return node.has('mbi-ranges');
+  return node.has('msi-controller') || node.has('#msi-cells') || node.isCompatible('fsl,ipic-msi');
 }
 
 /** fsl,mpic-msi-v4.3: 32 vectors per MSIR, one interrupt per MSIR, 16 of them. */

@@ -100,7 +100,10 @@ function readMap(
     if (target === null) index.found('DT_PHANDLE_MISSING', offset + 4, `${what}: phandle ${hex(phandle)} is no node`);
     else if (!index.isLive(target))
       index.found('DT_MAP_TARGET_DISABLED', offset + 4, `${what} leads to ${target.path}`);
-    else if (!known.has(target)) index.found('DT_MAP_TARGET', offset + 4, `${what} leads to ${target.path}`);
+    else if (!known.has(target)) {
+      const other = ['#iommu-cells', '#msi-cells', 'msi-controller'].some((p) => target.has(p));
+      index.found(other ? 'DT_MAP_OTHER_KIND' : 'DT_MAP_TARGET', offset + 4, `${what} leads to ${target.path}`);
+    }
     if (map.count === 0) index.found('DT_MAP_EMPTY', offset + 12, what);
     out.push(map);
   }

@@ -13,6 +13,11 @@ export const acpiKinds = kinds({
   ACPI_TRUNCATED: ['error', 'What stood behind the end of the file is unknown and missing below.', COPY_AGAIN],
   ACPI_TRAILING_BYTES: ['warning', 'The bytes behind the table are ignored.', COPY_AGAIN],
   ACPI_TABLE_TWICE: ['warning', 'Only the first one is used.', 'Keep one file per table in the directory.'],
+  SEVERAL_DESCRIPTIONS: [
+    'warning',
+    'No machine has IOMMUs of several makers: the files are of different machines, or of a boot with ACPI and one without.',
+    'Keep the files of one machine in one directory; where both are, `doorbell run` takes the device tree, then IORT, then DMAR.',
+  ],
   NO_MADT: [
     'info',
     'The IOAPIC and ITS ids that other tables name cannot be checked.',

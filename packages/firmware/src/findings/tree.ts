@@ -5,6 +5,7 @@ const MEND = 'Mend the device tree source, or the boot loader that edits it.';
 /** About device trees. */
 export const treeKinds = kinds({
   DT_TRAILING_BYTES: ['info', 'The bytes behind the tree are ignored.', 'Nothing.'],
+  DT_STUB: ['info', 'The machine boots by ACPI: the tables are read, the tree is not.', 'Nothing.'],
   DT_SEVERAL_TREES: [
     'warning',
     'Only the first tree in the directory is read.',
@@ -27,11 +28,16 @@ export const treeKinds = kinds({
     'Two requesters share a stream or device id and cannot be isolated from each other.',
     MEND,
   ],
-  DT_MAP_EMPTY: ['warning', 'The entry maps no id at all.', MEND],
-  DT_MAP_TARGET: [
+  DT_MAP_EMPTY: [
     'warning',
-    'The map leads to a node that this reader knows neither as IOMMU nor as MSI controller.',
-    MEND,
+    'The entry maps no id at all.',
+    'Nothing, where the boot loader fills it in (Layerscape); else mend the device tree source.',
+  ],
+  DT_MAP_TARGET: ['warning', 'The map leads to a node that is neither an IOMMU nor an MSI controller.', MEND],
+  DT_MAP_OTHER_KIND: [
+    'info',
+    'The map leads to an IOMMU or MSI controller of a kind that is not described here.',
+    'Nothing.',
   ],
   DT_MAP_TARGET_DISABLED: [
     'warning',
@@ -39,6 +45,11 @@ export const treeKinds = kinds({
     MEND,
   ],
   DT_IOMMU_UNKNOWN: ['info', 'The IOMMU is of a kind that is not described here.', 'Nothing.'],
+  DT_MSI_UNKNOWN: [
+    'info',
+    'The MSI controller is of a kind that is not described here: MSIs that it takes are not followed.',
+    'Nothing.',
+  ],
   DT_BASE_TWICE: ['error', 'Two nodes drive one block and overwrite each other.', MEND],
   DT_NO_IOMMU: [
     'info',

@@ -32,6 +32,12 @@ export const formatBdf = (domain: number, bus: number, device: number, fn: numbe
 export const ridToBdf = (domain: number, rid: number): string =>
   formatBdf(domain, (rid >> 8) & 0xff, (rid >> 3) & 0x1f, rid & 7);
 
+/** Whether a line near the start names a function, as each form of lspci output has it. */
+export const looksLikeDump = (data: Uint8Array): boolean =>
+  String.fromCharCode(...data.subarray(0, 0x2000))
+    .split(/\r?\n/)
+    .some((line) => DEVICE.test(line));
+
 interface Draft extends Omit<DumpedFunction, 'config' | 'textMsi' | 'textMsix'> {
   bytes: number[];
   broken: boolean;

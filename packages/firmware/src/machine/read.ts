@@ -1,3 +1,4 @@
+import { isAcpidump, readAcpidump } from '../acpi/acpidump.js';
 import { acpiSignature, openTable } from '../acpi/header.js';
 import { readDmar, type DmarTable } from '../acpi/dmar.js';
 import { readIort, type IortTable } from '../acpi/iort.js';
@@ -9,7 +10,7 @@ import type { Tree } from '../devicetree/tree.js';
 import { FirmwareError } from '../errors.js';
 import { Findings } from '../findings/index.js';
 import { readFacts } from '../lspci/capabilities.js';
-import { readDump } from '../lspci/dump.js';
+import { looksLikeDump, readDump } from '../lspci/dump.js';
 import { buildTopology, type Topology } from '../lspci/topology.js';
 import type { InputFile } from './types.js';
 
@@ -38,13 +39,37 @@ function tableOf(file: InputFile): TableName | null {
   return named ?? TABLES.find((t) => t === acpiSignature(file.bytes)) ?? null;
 }
 
+/** What the EFI stub makes for a machine that boots by ACPI: a tree without devices. */
+const isStub = (tree: Tree): boolean =>
+  tree.root.children.every((n) => /^(?:chosen|hypervisor|memory|reserved-memory|aliases)(?:@|$)/.test(n.name));
+
+/** The tables of an `acpidump` text stand for files; everything else stays as it is. */
+const unpacked = (files: readonly InputFile[]): InputFile[] =>
+  files.flatMap((file) =>
+    isAcpidump(file.bytes)
+      ? readAcpidump(file.name, file.bytes, (s) => TABLES.some((t) => t === s)).map(({ signature, bytes }) => ({
+          name: `${file.name}: ${signature}`,
+          bytes,
+        }))
+      : [file],
+  );
+
+/** What a file is by its first bytes: a table that is read here, a device tree, a PCI dump or an `acpidump` text; null for anything else. */
+export function kindOf(file: InputFile): TableName | 'tree' | 'dump' | 'acpidump' | null {
+  if (isTree(file)) return 'tree';
+  if (isAcpidump(file.bytes)) return 'acpidump';
+  return tableOf(file) ?? (looksLikeDump(file.bytes) ? 'dump' : null);
+}
+
 const isTree = (file: InputFile): boolean => isFdt(file.bytes) || /\.dtb$/i.test(file.name);
 
 /**
- * Reads the files of one machine. Unknown files are passed over unless there is only one: then it must be something.
+ * Reads the files of one machine: tables, one by one or as `acpidump` prints them, a tree, a dump. Unknown files are
+ * passed over unless there is only one: then it must be something.
  * Errors: `FirmwareError` naming the file and the place, where a file is not what it should be.
  */
-export function readMachine(files: readonly InputFile[]): Machine {
+export function readMachine(given: readonly InputFile[]): Machine {
+  const files = unpacked(given);
   const findings = new Findings();
   const sources: string[] = [];
   const take = <T>(
@@ -76,24 +101,33 @@ export function readMachine(files: readonly InputFile[]): Machine {
       offset: null,
     });
   }
-  const tree = take(trees[0], readFdt);
+  const read = take(trees[0], readFdt);
+  const acpi = [dmar, ivrs, iort, madt].some((t) => t !== null);
+  const tree = read !== null && acpi && isStub(read) ? null : read;
+  if (read !== null && tree === null)
+    findings.add('DT_STUB', `${read.file} has only ${read.root.children.map((n) => n.path).join(', ') || 'a root'}`, {
+      table: read.file,
+      offset: null,
+    });
+  const said = [dmar && 'DMAR', ivrs && 'IVRS', iort && 'IORT', tree?.file].filter((x) => typeof x === 'string');
+  if (said.length > 1) findings.add('SEVERAL_DESCRIPTIONS', said.join(', '), { table: null, offset: null });
 
   const rest = files.filter((f) => !isTree(f) && tableOf(f) === null);
   const dump =
     rest.find((f) => f.name === 'pci.txt') ??
     rest.find((f) => f.name === 'lspci.txt') ??
-    (files.length === 1 ? rest[0] : undefined);
+    (given.length === 1 ? rest[0] : rest.find((f) => looksLikeDump(f.bytes)));
   const functions = take(dump, readDump);
   if (sources.length === 0) {
     const found =
-      files.length === 0
+      given.length === 0
         ? 'there is no file'
-        : `none of ${files
+        : `none of ${given
             .map((f) => f.name)
             .slice(0, 8)
             .join(', ')} is one`;
     throw new FirmwareError(
-      'input',
+      null,
       null,
       `no ACPI table, device tree or pci.txt: ${found}`,
       '`doorbell collect` prints how to gather a machine directory',

@@ -37,7 +37,8 @@ export function describeTree(tree: Tree, machine: Machine): Part {
   if (smmus.some((s) => s.type === 'smmuv3')) kinds.push('arm-smmuv3');
   if (smmus.some((s) => s.type === 'smmuv2')) kinds.push('arm-smmuv2');
   if (pamus.length > 0) kinds.push('powerpc-pamu');
-  if (kinds.length === 0)
+  // One of another kind was reported by itself.
+  if (kinds.length === 0 && !index.live.some((n) => n.has('#iommu-cells')))
     machine.findings.add('DT_NO_IOMMU', 'the tree has none of SMMU and PAMU', { table: tree.file, offset: null });
   return {
     kinds,

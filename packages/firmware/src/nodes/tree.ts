@@ -1,4 +1,5 @@
 import type { IdMapEntry, MemoryBank, PlatformNode } from '@doorbell/platform';
+import { hex } from '../bytes.js';
 import { readReg } from '../devicetree/address.js';
 import { walk, type Tree, type TreeNode } from '../devicetree/tree.js';
 import type { Machine } from '../machine/read.js';
@@ -72,7 +73,14 @@ export function treeNodes(machine: Machine, d: MachineDescription, omissions: Om
         omissions.add(host.node, `${property} leads to ${m.to ?? 'no node'}, which is no node here`);
         return [];
       }
-      return masked(m, to);
+      const entries = masked(m, to);
+      const folds = entries.length !== 1 || entries[0]!.shared;
+      if (folds && m.mask !== undefined)
+        omissions.add(
+          host.node,
+          `${property}-mask ${hex(m.mask)}: functions that differ only in its zeros share an id`,
+        );
+      return entries;
     });
   const hosts = d.pciHosts.map((h, i): PlatformNode => {
     const iommuMap = map(h, 'iommu-map');
