@@ -1,6 +1,7 @@
 import { COMPATIBLE } from '@doorbell/firmware';
 import {
   API_VERSION,
+  CompositionError,
   DoorbellError,
   hex,
   Platform,
@@ -29,6 +30,8 @@ export interface Restored {
   readonly nodes: readonly PlatformNode[];
   /** Units that the machine has and nobody models, by name. */
   readonly unmodelled: ReadonlyMap<string, PlatformNode>;
+  /** Those of them that have a model whose partner nobody models, by name: what is missing. */
+  readonly incomplete: ReadonlyMap<string, string>;
   /** Where the ids of unmodelled units go, by segment. */
   readonly lost: ReadonlyMap<number, LostIds>;
   /** False: nothing says who translates. */
@@ -64,8 +67,10 @@ export async function buildRestored(
   contributions: readonly CaptureContribution[],
   registers: unknown,
   load: (platform: Platform) => Promise<void>,
+  incomplete: ReadonlyMap<string, string> = new Map(),
 ): Promise<Restored> {
-  const taken = (n: PlatformNode) => contributions.some((c) => c.compatible.includes(n.compatible));
+  const taken = (n: PlatformNode) =>
+    !incomplete.has(n.name) && contributions.some((c) => c.compatible.includes(n.compatible));
   const unmodelled = new Map(
     nodes.filter((n) => !taken(n) && !isHost(n) && !SPARE.has(n.compatible)).map((n) => [n.name, n]),
   );
@@ -95,10 +100,16 @@ export async function buildRestored(
   const platform = new Platform({ name: 'capture', ...(ram.length > 0 && { memory: ram }) });
   const used = contributions.filter((c) => blocks.some((b) => c.compatible.includes(b.compatible)));
   const plugins = new Map<string, Plugin>(used.map((c) => c.plugin()).map((p) => [p.name, p]));
-  platform
-    .use(hostBridges, ...[...plugins.values()].map(modelsOnly))
-    .node(...blocks, ...hosts)
-    .compose();
+  try {
+    platform
+      .use(hostBridges, ...[...plugins.values()].map(modelsOnly))
+      .node(...blocks, ...hosts)
+      .compose();
+  } catch (error) {
+    const more = withoutPartner(error);
+    if (more === null) throw error;
+    return buildRestored(nodes, memory, contributions, registers, load, new Map([...incomplete, ...more]));
+  }
   // What models wrote when they came up is no part of the machine.
   platform.memoryModel.restore([]);
   await load(platform);
@@ -112,13 +123,32 @@ export async function buildRestored(
     const captured = blocksIn(registers).some(
       (b) => Number(b['base']) === known || (b['base'] === undefined && kinds.includes(b['kind'] as string)),
     );
-    const problems = [
-      ...(captured ? [] : [`no registers of ${name}${known === undefined ? '' : ` at ${hex(known)}`}`]),
-      ...model.restoreCapture(registers).problems,
-    ];
+    const restored = model.restoreCapture(registers).problems;
+    // Without any register there is nothing to compare.
+    const problems = captured ? restored : [`no registers of ${name}${known === undefined ? '' : ` at ${hex(known)}`}`];
     if (problems.length > 0) unitProblems.set(name, problems);
   }
-  return { platform, source: nodes, nodes: [...blocks, ...hosts], unmodelled, lost, described, unitProblems };
+  return {
+    platform,
+    source: nodes,
+    nodes: [...blocks, ...hosts],
+    unmodelled,
+    incomplete,
+    lost,
+    described,
+    unitProblems,
+  };
+}
+
+/** Blocks whose partner nobody models (a frame's GIC), by name, with the reason; null: something else is wrong. */
+function withoutPartner(error: unknown): ReadonlyMap<string, string> | null {
+  if (!(error instanceof CompositionError) || error.problems.length === 0) return null;
+  const told = new Map<string, string>();
+  for (const { code, details, message } of error.problems) {
+    if (code !== 'MISSING_TOKEN' || typeof details['node'] !== 'string') return null;
+    told.set(details['node'], message);
+  }
+  return told;
 }
 
 /** Firmware's nodes, made exact by the registers; blocks that only the registers show; who asks whom where firmware does not say. */
@@ -132,8 +162,10 @@ function nodesOf(capture: Capture, contributions: readonly CaptureContribution[]
     const c = contributions.find((x) => x.kind !== undefined && x.kind === kind);
     const known = nodes.some((n) => (c?.compatible ?? []).includes(n.compatible));
     if (c?.bare && !known) {
-      const node = c.bare(block);
-      problems.push(`no firmware table describes ${node.name}: everybody is taken to be behind it`);
+      const first = c.bare(block);
+      const node = c.node?.(first, registers) ?? first;
+      const taken = isIommu(node) ? 'everybody is taken to be behind it' : 'messages are taken to end there';
+      problems.push(`no firmware table describes ${node.name}: ${taken}`);
       nodes.push(node);
       bare.push(node.name);
     } else if (kind !== undefined && !c && registers === block && capture.nodes.nodes.length === 0)

@@ -26,7 +26,7 @@ export async function openSession(path: string, contributions: readonly CaptureC
   try {
     const input = isFile(path) ? openSnapshot(path) : await openCapture(path);
     const restored = 'file' in input ? await input.restore(contributions) : await restoreCapture(input, contributions);
-    const { platform, unmodelled, lost, described, unitProblems } = restored;
+    const { platform, unmodelled, incomplete, lost, described, unitProblems } = restored;
     const { requesters } = input;
     const lacks =
       'file' in input
@@ -36,6 +36,7 @@ export async function openSession(path: string, contributions: readonly CaptureC
     const inspector = new Inspector(platform, {
       requesters,
       unmodelled,
+      incomplete,
       lost,
       described,
       unitProblems,

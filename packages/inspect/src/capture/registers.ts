@@ -3,7 +3,7 @@
  * read 0 gets its zeros back.
  */
 export function withCoveredZeros(values: readonly unknown[]): unknown {
-  const filled = values.map(fill);
+  const filled = values.map(filledBlocks);
   if (filled.length <= 1) return filled[0] ?? {};
   return Object.fromEntries(filled.map((value, i) => [`file${i}`, value]));
 }
@@ -15,6 +15,14 @@ export function blocksIn(registers: unknown): Record<string, unknown>[] {
     (Array.isArray(v) ? (v as unknown[]) : [v]).filter(isObject).map((block) => ({ kind: name, ...block })),
   );
   return [registers, ...inside].filter((c) => isObject(c['words']) || isObject(c['registers']) || isObject(c['named']));
+}
+
+/** A block, an object of blocks (or of lists of them), or a list. */
+function filledBlocks(value: unknown): unknown {
+  if (Array.isArray(value)) return { blocks: value.map(fill) };
+  if (!isObject(value)) return value;
+  const inside = (v: unknown): unknown => (Array.isArray(v) ? v.map(fill) : fill(v));
+  return fill(Object.fromEntries(Object.entries(value).map(([k, v]) => [k, inside(v)])));
 }
 
 function fill(value: unknown): unknown {

@@ -42,6 +42,8 @@ export interface Knowledge {
   readonly lost?: ReadonlyMap<number, LostIds>;
   /** Those units and controllers, by name. */
   readonly unmodelled?: ReadonlyMap<string, PlatformNode>;
+  /** Those of them that have a model whose partner nobody models: what is missing. */
+  readonly incomplete?: ReadonlyMap<string, string>;
   /** False: nothing says which units and controllers there are. */
   readonly described?: boolean;
   /** By unit: what its model could not take over. `NOT_MODELLED` at a sentence's start keeps its DMA questions from being answered. */
@@ -298,7 +300,9 @@ export class Inspector {
     for (const [name, problems] of this.known.unitProblems ?? []) {
       const isUnit = typeof this.platform.model(name)?.translate === 'function';
       if (isUnit ? name !== unit?.name : !message) continue;
-      const why = problems.find((p) => /^no registers of | is missing$/.test(p));
+      const why = problems.find(
+        (p) => /^no registers of | is missing$/.test(p) && (message || !p.startsWith('messages: ')),
+      );
       if (why !== undefined)
         throw refuse('NOT_IN_CAPTURE', `${name}: ${why}`, 'capture the registers of the block', { unit: name });
     }
@@ -307,9 +311,10 @@ export class Inspector {
   private noBackend(name: string): Error {
     const node = this.known.unmodelled?.get(name);
     const what = node ? `${name} (${node.compatible})` : name;
+    const lacks = this.known.incomplete?.get(name);
     return refuse(
       'NO_BACKEND',
-      `no configured plugin models ${what}`,
+      lacks ?? `no configured plugin models ${what}`,
       'add a plugin with a `capture` to doorbell.config.js',
       {
         unit: name,

@@ -34,6 +34,8 @@ export function readDump(registers: unknown, base: number | null): RegisterDump 
   else if (!block) problems.push('there are neither words nor named values');
   for (const register of [CAP, ECAP, spec.GSTS, spec.RTADDR])
     if (!words.has(register.$.at)) problems.push(`${register.$.name} is missing`);
+  const remaps = get(words.get(spec.GSTS.$.at) ?? 0, spec.GSTS.IRES) === 1;
+  if (remaps && !words.has(spec.IRTA.$.at)) problems.push('messages: IRTA is missing');
   return { words, problems };
 }
 
@@ -72,6 +74,7 @@ export function mismatches(name: string, config: VtdConfig, words: ReadonlyMap<n
   const problems: string[] = [];
   const own = [capWords(config), ecapWords(config)];
   for (const [i, register] of [CAP, ECAP].entries()) {
+    if (!words.has(register.$.at)) continue;
     const theirs = pair(words, register.$.at);
     for (const [field, f] of register.$.fields) {
       // Capabilities that only change how invalidations are asked for, or that nobody used, do not matter here.
