@@ -124,7 +124,13 @@ export class MsiBank implements RootLevel<MpicTarget> {
       numbers,
       cpus: Array.from({ length: count }, (_, index) => cpuOf(index)),
       targets: numbers.slice(0, count).map((hwirq) => ({ hwirq, source: this.sourceOf(hwirq) })),
-      commit: () => this.sourcesOf(share).forEach((msir) => this.mpic.enable(this.source(msir), this.cpuOf[msir]!)),
+      commit: () => {
+        for (const msir of this.sourcesOf(share)) {
+          const mine = numbers.filter((hwirq) => this.msir(hwirq) === msir).length;
+          if (this.users[msir] === mine) this.drain(msir);
+          this.mpic.enable(this.source(msir), this.cpuOf[msir]!);
+        }
+      },
       release: () => {
         const before = this.sourcesOf(share);
         this.give(share);
@@ -201,6 +207,11 @@ export class MsiBank implements RootLevel<MpicTarget> {
   /** Masked, and nothing left in it. */
   private quiet(msir: number): void {
     this.mpic.disable(this.source(msir));
+    this.drain(msir);
+  }
+
+  /** Reading an MSIR takes what has come to it: also what strayed there while its source was masked. */
+  private drain(msir: number): void {
     this.mpic.registers.read32(BANK_BASE + BANK_STRIDE * this.bank + MSIR_STRIDE * msir);
   }
 

@@ -113,6 +113,12 @@ export const blockCases: readonly IrqchipCase[] = [
       throwsCode('BAD_VECTOR', 'masking a freed vector', () => gone.block.mask(0));
       throwsCode('BAD_VECTOR', 'a vector that is not there', () => stays.block.mask(1));
       equal(lab.fire(stays, 0), lab.expected(stays, 0), 'the other device');
+      stays.block.free();
+      gone.fire(0);
+      equal(lab.take().filter((x) => x.block !== null).length, 0, 'arrived as somebody’s');
+      const next = lab.enable(lab.b, 2, { cpus });
+      equal(lab.taken(), '', 'what strayed to numbers that were free, as theirs who have them now');
+      equal(lab.fire(next, 0, 1), lab.expected(next, 0, 1), 'who has the numbers now');
     },
   },
 ];

@@ -1,12 +1,15 @@
 import { HardwareError } from '@doorbell/platform';
 import { check, equal } from '../assert.js';
 import type { KitFunction } from '../kit-function.js';
+import { send } from '../probe.js';
 import type { IrqchipCase, IrqchipLab } from './subject.js';
 
 interface Scene {
   /** What has to survive. */
   readonly live: readonly KitFunction[];
   readonly act: () => void;
+  /** What else has to hold when it was refused. */
+  readonly refused?: () => void;
   /** What has to hold when it got through. */
   readonly done: () => void;
 }
@@ -23,7 +26,7 @@ function observe(lab: IrqchipLab, live: readonly KitFunction[]): string {
 function underRefusal(lab: IrqchipLab, least: number, set: (lab: IrqchipLab) => Scene): void {
   for (let k = 0; ; k++) {
     const here = lab.fresh();
-    const { live, act, done } = set(here);
+    const { live, act, refused: when, done } = set(here);
     const before = observe(here, live);
     here.subject.refuse(k);
     let refused = false;
@@ -36,6 +39,7 @@ function underRefusal(lab: IrqchipLab, least: number, set: (lab: IrqchipLab) => 
     here.subject.refuse(-1);
     if (refused) {
       equal(observe(here, live), before, `after a refusal at command ${k}`);
+      when?.();
       act(); // and the way is free again
     }
     done();
@@ -52,10 +56,18 @@ export const refusalCases: readonly IrqchipCase[] = [
     run: (lab) =>
       underRefusal(lab, 1, (here) => {
         const bystander = here.enable(here.b, 2);
+        // Allocators give the same again, so a twin tells what the refused vectors would have been.
+        const twin = here.fresh();
+        twin.enable(twin.b, 2);
+        const { messages } = twin.enable(twin.a, 3);
         let fn: KitFunction | null = null;
         return {
           live: [bystander],
           act: () => (fn = here.enable(here.a, 3)),
+          refused: () => {
+            for (const message of messages) send(here, here.a, message);
+            equal(here.taken(), '', 'arrived of vectors that were refused');
+          },
           done: () => equal(here.fire(fn!, 0, 1, 2), here.expected(fn!, 0, 1, 2), 'enabled'),
         };
       }),

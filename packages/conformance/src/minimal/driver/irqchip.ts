@@ -100,10 +100,12 @@ export class MinimalRoot implements RootLevel<Target> {
     return this.base + cpu * 4096 + DOORBELL.$.at;
   }
 
+  /** Clears what may have strayed to the numbers while they were nobody's. */
   private enableAll(targets: readonly Target[]): void {
     let done = 0;
     try {
-      for (; done < targets.length; done++) this.command(targets[done]!.number, COMMAND.ENABLE.mask);
+      for (; done < targets.length; done++)
+        this.command(targets[done]!.number, COMMAND.ENABLE.mask | COMMAND.CLEAR.mask);
     } catch (error) {
       for (const { number } of targets.slice(0, done)) this.command(number, COMMAND.CLEAR.mask);
       throw error;
