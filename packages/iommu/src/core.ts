@@ -149,10 +149,11 @@ export class IommuCore {
 
   /** Gives back tables and ids. Errors: `DOMAIN_BUSY`. */
   destroyDomain(domain: Domain): void {
-    if (domain.devices.size > 0)
+    const users = [...this.current].filter(([, used]) => this.chainOf(used).includes(domain));
+    if (users.length > 0)
       throw errors.domainBusy(
         domain.name,
-        [...domain.devices].map((d) => d.name),
+        users.map(([device]) => device.name),
       );
     domain.table?.destroy();
   }
@@ -302,20 +303,21 @@ export class IommuCore {
   /** The core's own books after the streams are switched. Cannot fail. */
   private settleIn(group: Group, from: Domain, to: Domain): void {
     for (const { device, unit, streams } of this.membersOf(group)) {
-      if (from !== this.blocked) {
-        from.devices.delete(device);
-        const left = (from.units.get(unit) ?? 0) - streams.length;
-        if (left > 0) from.units.set(unit, left);
-        else {
-          from.units.delete(unit);
-          if (from.table) unit.detachTable(from.table);
-        }
-      }
+      from.devices.delete(device);
       if (to === this.blocked) this.current.delete(device);
       else {
         this.current.set(device, to);
         to.devices.add(device);
-        to.units.set(unit, (to.units.get(unit) ?? 0) + streams.length);
+      }
+      // First in, then out: a parent that both sides use stays with the unit.
+      for (const domain of this.chainOf(to)) domain.units.set(unit, (domain.units.get(unit) ?? 0) + streams.length);
+      for (const domain of this.chainOf(from)) {
+        const left = (domain.units.get(unit) ?? 0) - streams.length;
+        if (left > 0) domain.units.set(unit, left);
+        else {
+          domain.units.delete(unit);
+          if (domain.table) unit.detachTable(domain.table);
+        }
       }
       this.host.hooks.attach.call(device, to === this.blocked ? null : to.type);
     }
@@ -323,6 +325,12 @@ export class IommuCore {
       if (domain === this.blocked) continue;
       domain.setRegions([...domain.devices].flatMap((d) => this.ownRegions(d)));
     }
+  }
+
+  /** A domain and those below it: streams of a nested domain go through its parent's tables too, and unmaps there have to reach them. */
+  private chainOf(domain: Domain): Domain[] {
+    if (domain === this.blocked) return [];
+    return domain.parent ? [domain, domain.parent] : [domain];
   }
 
   private checkUnits(group: Group, domain: Domain): void {
