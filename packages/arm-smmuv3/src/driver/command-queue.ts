@@ -49,9 +49,27 @@ export const tlbiVa = (asid: number, iova: number, w = start(OP.TLBI_NH_VA)): Co
   setAddress(w, 0, CMD_TLBI.VA, iova);
   return w;
 };
-/** (num + 1) · 2^scale granules from `iova` on. Not for a single granule: NUM = SCALE = TTL = 0 is illegal with TG ≠ 0. */
-export const tlbiRange = (asid: number, iova: number, tg: number, num: number, scale: number): Command => {
-  const w = tlbiVa(asid, iova);
+/** Everything that was cached of a guest's stage 1, with or without the stage 2 below. */
+export const tlbiVmidStage1 = (vmid: number): Command => {
+  const w = start(OP.TLBI_NH_ALL);
+  setAt(w, 0, CMD_TLBI.VMID, vmid);
+  return w;
+};
+/** Everything of a VMID, both stages. */
+export const tlbiVmid = (vmid: number): Command => {
+  const w = start(OP.TLBI_S12_VMALL);
+  setAt(w, 0, CMD_TLBI.VMID, vmid);
+  return w;
+};
+/** One IPA of stage 2, any granule. */
+export const tlbiIpa = (vmid: number, ipa: number): Command => {
+  const w = start(OP.TLBI_S2_IPA);
+  setAt(w, 0, CMD_TLBI.VMID, vmid);
+  setAddress(w, 0, CMD_TLBI.VA, ipa);
+  return w;
+};
+/** (num + 1) · 2^scale granules from the command's address on. Not for a single granule: NUM = SCALE = TTL = 0 is illegal with TG ≠ 0. */
+export const ranged = (w: Command, tg: number, num: number, scale: number): Command => {
   setAt(w, 0, CMD_TLBI.TG, tg);
   setAt(w, 0, CMD_TLBI.NUM, num);
   setAt(w, 0, CMD_TLBI.SCALE, scale);

@@ -1,6 +1,7 @@
 import { setAddress, setAt, setLong } from '@doorbell/bits';
 import { DoorbellError, type Machine } from '@doorbell/platform';
 import { CD, CD_SIZE, TG0_BITS } from '../spec/index.js';
+import type { Stage2Table } from './stage2-table.js';
 import { MAIR, type Stage1Table } from './table.js';
 
 /** A table on one unit: its context descriptor and ASID. */
@@ -56,6 +57,50 @@ export class Contexts {
   }
 }
 
+/** VMIDs of one unit, one per stage-2 table; 0 is that of every stage 1 of ours. */
+export class Vmids {
+  private readonly byTable = new Map<Stage2Table, VmidUse>();
+  private readonly used = new Set<number>();
+
+  constructor(
+    private readonly name: string,
+    private readonly count: number,
+  ) {}
+
+  find(table: Stage2Table): VmidUse | undefined {
+    return this.byTable.get(table);
+  }
+
+  /** Errors: `VMID_EXHAUSTED`. */
+  create(table: Stage2Table): VmidUse {
+    let vmid = 1;
+    while (this.used.has(vmid)) vmid++;
+    if (vmid >= this.count) throw noVmid(this.name, this.count - 1);
+    const use = { vmid, guests: false };
+    this.used.add(vmid);
+    this.byTable.set(table, use);
+    return use;
+  }
+
+  destroy(table: Stage2Table): void {
+    const use = this.byTable.get(table);
+    if (!use) return;
+    this.byTable.delete(table);
+    this.used.delete(use.vmid);
+  }
+
+  digest(): string {
+    return [...this.used].sort((a, b) => a - b).join(',');
+  }
+}
+
+/** A stage-2 table on one unit. */
+export interface VmidUse {
+  readonly vmid: number;
+  /** Some stage 1 of a guest was put on top: invalidations have to reach what was cached of both together. */
+  guests: boolean;
+}
+
 function descriptor(table: Stage1Table, asid: number, oasField: number): Uint32Array {
   const w = new Uint32Array(CD_SIZE / 4);
   setAt(w, 0, CD.T0SZ, 64 - table.inputBits);
@@ -78,6 +123,12 @@ function descriptor(table: Stage1Table, asid: number, oasField: number): Uint32A
 
 const exhausted = (unit: string, count: number): DoorbellError =>
   new DoorbellError('ASID_EXHAUSTED', `${unit} has no ASID left (${count} in use)`, 'destroy a domain, or share one', {
+    unit,
+    count,
+  });
+
+const noVmid = (unit: string, count: number): DoorbellError =>
+  new DoorbellError('VMID_EXHAUSTED', `${unit} has no VMID left (${count} in use)`, 'destroy a domain, or share one', {
     unit,
     count,
   });

@@ -1,36 +1,11 @@
 import { setAddress, setAt } from '@doorbell/bits';
 import { hex, type Machine, type RegisterPort } from '@doorbell/platform';
 import { DoorbellError } from '@doorbell/platform';
-import { CONFIG, L1STD, STE, STE_SIZE, STRTAB_BASE, STRTAB_BASE_CFG } from '../spec/index.js';
+import { L1STD, STE_SIZE, STRTAB_BASE, STRTAB_BASE_CFG } from '../spec/index.js';
+import { looksAt, STE_ABORT, STE_WORDS, type Ste } from './ste.js';
 
 /** StreamIDs of one level-2 table: 2^SPLIT STEs, 16 KiB. */
 const SPLIT = 8;
-
-/** Words 2 and 3 of every STE (DW1). They are the same whatever Config says, so that one 64-bit write switches a stream. */
-const DW1 = (() => {
-  const w = new Uint32Array(STE_SIZE / 4);
-  setAt(w, 0, STE.S1CIR, 1); // CD fetches: write-back, read-allocate,
-  setAt(w, 0, STE.S1COR, 1);
-  setAt(w, 0, STE.S1CSH, 3); // inner shareable
-  setAt(w, 0, STE.SHCFG, 1); // traffic: as it comes
-  return { lo: w[2]!, hi: w[3]! };
-})();
-
-/** What an STE's DW0 says. */
-export interface Ste {
-  readonly lo: number;
-  readonly hi: number;
-}
-const dw0 = (config: number, cd = 0): Ste => {
-  const w = new Uint32Array(2);
-  setAt(w, 0, STE.V, 1);
-  setAt(w, 0, STE.Config, config);
-  setAddress(w, 0, STE.S1ContextPtr, cd);
-  return { lo: w[0]!, hi: w[1]! };
-};
-export const STE_ABORT = dw0(CONFIG.ABORT);
-export const STE_BYPASS = dw0(CONFIG.BYPASS);
-export const steStage1 = (cd: number): Ste => dw0(CONFIG.S1, cd);
 
 /**
  * The stream table, software's side: linear or two-level. Every stream aborts at first: level-1 descriptors point at one shared table
@@ -48,6 +23,8 @@ export class StreamTable {
     private readonly name: string,
     private readonly sidBits: number,
     twoLevel: boolean,
+    /** IDR0.S2P. */
+    private readonly stage2: boolean,
   ) {
     this.split = twoLevel ? SPLIT : sidBits;
     const level1 = 8 * 2 ** Math.max(0, sidBits - SPLIT);
@@ -60,17 +37,26 @@ export class StreamTable {
     registers.write32(STRTAB_BASE_CFG.$.at, cfg | sidBits);
   }
 
-  /** A stream's DW0 as it stands; aborting where nothing was written. */
-  read(sid: number): Ste {
-    const leaf = this.leaves.get(Math.floor(sid / 2 ** this.split));
-    if (leaf === undefined) return STE_ABORT;
-    const at = leaf + STE_SIZE * (sid % 2 ** this.split);
-    return { lo: this.machine.memory.read32(at), hi: this.machine.memory.read32(at + 4) };
+  /** Errors: `BAD_STREAM`. */
+  check(sid: number): void {
+    if (!(sid >= 0 && sid < 2 ** this.sidBits)) throw badStream(this.name, sid, this.sidBits);
   }
 
-  /** Switches a stream by one 64-bit write. Errors: `BAD_STREAM`. */
-  write(sid: number, ste: Ste): void {
-    if (!(sid >= 0 && sid < 2 ** this.sidBits)) throw badStream(this.name, sid, this.sidBits);
+  /** A stream's DW0 to DW3 as they stand; aborting where nothing was written. */
+  read(sid: number): Ste {
+    const leaf = this.leaves.get(Math.floor(sid / 2 ** this.split));
+    if (leaf === undefined) return { words: STE_ABORT.words, decides: 0b1111 };
+    const at = leaf + STE_SIZE * (sid % 2 ** this.split);
+    const words = Uint32Array.from({ length: STE_WORDS }, (_, i) => this.machine.memory.read32(at + 4 * i));
+    return { words, decides: 0b1111 };
+  }
+
+  /**
+   * Switches a stream: first what the STE as it stands does not look at, then DW0 by one 64-bit write. Where it does look at something that
+   * changes, the stream aborts in between (§3.21.3); `visible` has to make that known to the unit. Errors: `visible`'s.
+   */
+  write(sid: number, { words, decides }: Ste, visible: () => void): void {
+    const { memory } = this.machine;
     const index = Math.floor(sid / 2 ** this.split);
     let leaf = this.leaves.get(index);
     if (leaf === undefined) {
@@ -78,8 +64,22 @@ export class StreamTable {
       this.point(index, leaf);
       this.leaves.set(index, leaf);
     }
-    this.machine.memory.write64(leaf + STE_SIZE * (sid % 2 ** this.split), ste.hi, ste.lo);
-    this.machine.memory.barrier();
+    const at = leaf + STE_SIZE * (sid % 2 ** this.split);
+    const now = this.read(sid).words;
+    const used = looksAt(now, this.stage2);
+    const changes = [1, 2, 3].filter(
+      (n) => decides & (1 << n) && (now[2 * n] !== words[2 * n] || now[2 * n + 1] !== words[2 * n + 1]),
+    );
+    const looked = (i: number) => ((now[i]! ^ words[i]!) & used[i]!) !== 0;
+    if (changes.some((n) => looked(2 * n) || looked(2 * n + 1))) {
+      memory.write64(at, STE_ABORT.words[1]!, STE_ABORT.words[0]!);
+      memory.barrier();
+      visible();
+    }
+    for (const n of changes) memory.write64(at + 8 * n, words[2 * n + 1]!, words[2 * n]!);
+    memory.barrier();
+    memory.write64(at, words[1]!, words[0]!);
+    memory.barrier();
   }
 
   /** One level-1 descriptor; CFGI_STE with leaf = 0 makes it visible. */
@@ -96,8 +96,8 @@ export class StreamTable {
     const size = STE_SIZE * 2 ** this.split;
     const base = pages.allocate(size);
     for (let at = base; at < base + size; at += STE_SIZE) {
-      memory.write64(at, STE_ABORT.hi, STE_ABORT.lo);
-      memory.write64(at + 8, DW1.hi, DW1.lo);
+      memory.write64(at, STE_ABORT.words[1]!, STE_ABORT.words[0]!);
+      memory.write64(at + 8, STE_ABORT.words[3]!, STE_ABORT.words[2]!);
     }
     memory.barrier();
     return base;

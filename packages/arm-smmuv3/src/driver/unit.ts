@@ -9,10 +9,23 @@ import type {
 } from '@doorbell/iommu';
 import { DoorbellError, type Driver, type Machine, type Range, type RegisterPort } from '@doorbell/platform';
 import { ADDRESS_BITS, CR0, CR0ACK, CR1, CR2, IDR0, IDR1, IDR3, IDR5, IRQ_CTRL, IRQ_CTRLACK } from '../spec/index.js';
-import { cfgiAll, cfgiSte, CommandQueue, tlbiAll, tlbiAsid, tlbiRange, tlbiVa, type Command } from './command-queue.js';
-import { Contexts } from './contexts.js';
+import {
+  cfgiAll,
+  cfgiSte,
+  CommandQueue,
+  tlbiAll,
+  tlbiAsid,
+  tlbiVmid,
+  tlbiVmidStage1,
+  type Command,
+} from './command-queue.js';
+import { Contexts, Vmids, type VmidUse } from './contexts.js';
 import { EventQueue } from './event-queue.js';
-import { STE_ABORT, STE_BYPASS, steStage1, StreamTable } from './stream-table.js';
+import { Invalidations } from './invalidations.js';
+import { NestedTable, vetCommand, type SmmuGuestStage1 } from './nested.js';
+import { STE_ABORT, STE_BYPASS, steNested, steStage1, steStage2, type Ste } from './ste.js';
+import { Stage2Table } from './stage2-table.js';
+import { StreamTable } from './stream-table.js';
 import { inputBitsOf, pageSizesOf, Stage1Table } from './table.js';
 
 /** What firmware says about a stream (IORT RMR). */
@@ -23,6 +36,10 @@ export interface StreamRegion extends ReservedRegion {
 export interface SmmuDriverOptions {
   /** Granule of new tables in KiB. Default: the smallest that the unit has. */
   readonly granule?: 4 | 16 | 64;
+  /**
+   * The stage that domains' tables are for. Stage 2 where a guest's stage 1 is to be put on top. Default: 1 where the unit has it.
+   */
+  readonly stage?: 1 | 2;
   /** Default: two-level where the unit has it and more than 2^8 streams. */
   readonly streamTable?: 'linear' | 'two-level';
   readonly reserved?: readonly StreamRegion[];
@@ -35,16 +52,12 @@ export interface SmmuDriverParts {
   readonly options?: SmmuDriverOptions;
 }
 
-/** Single-address TLBIs that a flush sends at most; beyond, the whole ASID goes. */
-const MOST_TLBIS = 64;
-/** CMD_TLBI.TG by log2 of the granule. */
-const COMMAND_TG: Readonly<Record<number, number>> = { 12: 1, 14: 2, 16: 3 };
-
 /**
- * The driver of an SMMUv3 with stage 1: one CD per domain table and unit, tables shared between units that have the granule.
+ * The driver of an SMMUv3: one CD per stage-1 table and unit, one VMID per stage-2 table and unit, tables shared between units that have
+ * the granule; a guest's stage 1 on top of a stage 2.
  *
- * Every STE differs in its first quadword only, and a quadword is written at once: each attach is hitless (§3.21.3: a change within
- * one 64-bit word needs no V = 0 in between).
+ * STEs of stage 1 differ in their first quadword only, and a quadword is written at once: such an attach is hitless (§3.21.3: a change
+ * within one 64-bit word needs no V = 0 in between). So is what changes only in words that the STE before does not look at.
  */
 export class SmmuDriver implements Driver, IommuUnit {
   readonly name: string;
@@ -56,10 +69,13 @@ export class SmmuDriver implements Driver, IommuUnit {
   private readonly streams: StreamTable;
   private readonly contexts: Contexts;
   private readonly granules: readonly number[];
-  private readonly ranges: boolean;
+  private readonly vmids: Vmids;
+  private readonly invalidations: Invalidations;
   private readonly outputBits: number;
-  /** The most usual invalidation, again and again. */
-  private readonly single: Command[] = [tlbiVa(0, 0)];
+  /** IDR5.OAS, without the 52 bits that need other descriptors. */
+  private readonly outputField: number;
+  private readonly hasStage2: boolean;
+  private readonly stage: 1 | 2;
 
   constructor({ name, machine, registers: r, options = {} }: SmmuDriverParts) {
     this.name = name;
@@ -68,21 +84,27 @@ export class SmmuDriver implements Driver, IommuUnit {
     const idr0 = r.read32(IDR0.$.at);
     const idr1 = r.read32(IDR1.$.at);
     const idr5 = r.read32(IDR5.$.at);
-    if (!get(idr0, IDR0.S1P)) throw unsupported(name, 'no stage 1 (IDR0.S1P = 0)');
+    const hasStage1 = get(idr0, IDR0.S1P) === 1;
+    this.hasStage2 = get(idr0, IDR0.S2P) === 1;
+    this.stage = options.stage ?? (hasStage1 ? 1 : 2);
+    if (this.stage === 1 && !hasStage1) throw unsupported(name, 'no stage 1 (IDR0.S1P = 0)');
+    if (this.stage === 2 && !this.hasStage2) throw unsupported(name, 'no stage 2 (IDR0.S2P = 0)');
     if ((get(idr0, IDR0.TTF) & 2) === 0) throw unsupported(name, 'no AArch64 tables (IDR0.TTF)');
     this.granules = [IDR5.GRAN4K, IDR5.GRAN16K, IDR5.GRAN64K].flatMap((f, i) => (get(idr5, f) ? [12 + 2 * i] : []));
     const wanted = options.granule === undefined ? this.granules[0] : Math.log2(options.granule * 1024);
     if (wanted === undefined || !this.granules.includes(wanted))
       throw unsupported(name, `no granule of ${options.granule ?? 4} KiB`);
-    this.ranges = get(r.read32(IDR3.$.at), IDR3.RIL) === 1;
-    this.outputBits = Math.min(ADDRESS_BITS[get(idr5, IDR5.OAS)]!, 48);
+    this.invalidations = new Invalidations(get(r.read32(IDR3.$.at), IDR3.RIL) === 1);
+    this.outputField = Math.min(get(idr5, IDR5.OAS), 5);
+    this.outputBits = ADDRESS_BITS[this.outputField]!;
+    const inputBits = this.stage === 1 ? inputBitsOf(wanted) : this.outputBits;
     this.capabilities = {
       pageSizes: pageSizesOf(wanted),
-      aperture: { first: 0, last: 2 ** inputBitsOf(wanted) - 1 },
+      aperture: { first: 0, last: 2 ** inputBits - 1 },
       physicalBits: this.outputBits,
       msiWindow: null,
       flushOnMap: false,
-      nested: false,
+      nested: this.stage === 2 && hasStage1,
     };
     const sidBits = get(idr1, IDR1.SIDSIZE);
     const twoLevel =
@@ -98,10 +120,11 @@ export class SmmuDriver implements Driver, IommuUnit {
     const cached = (1 << CR1.TABLE_IC.lsb) | (1 << CR1.TABLE_OC.lsb) | (3 << CR1.TABLE_SH.lsb);
     r.write32(CR1.$.at, cached | (1 << CR1.QUEUE_IC.lsb) | (1 << CR1.QUEUE_OC.lsb) | (3 << CR1.QUEUE_SH.lsb));
     r.write32(CR2.$.at, CR2.RECINVSID.mask | CR2.PTM.mask);
-    this.streams = new StreamTable(machine, r, name, sidBits, twoLevel);
+    this.streams = new StreamTable(machine, r, name, sidBits, twoLevel, this.hasStage2);
     this.queue = new CommandQueue(machine, r, name, get(idr1, IDR1.CMDQS));
     this.events = new EventQueue(machine, r, name, get(idr1, IDR1.EVENTQS));
-    this.contexts = new Contexts(machine, name, get(idr0, IDR0.ASID16) ? 65536 : 256, Math.min(get(idr5, IDR5.OAS), 5));
+    this.contexts = new Contexts(machine, name, get(idr0, IDR0.ASID16) ? 65536 : 256, this.outputField);
+    this.vmids = new Vmids(name, get(idr0, IDR0.VMID16) ? 65536 : 256);
     enable(CR0.CMDQEN.mask);
     this.queue.run([cfgiAll(), tlbiAll()]);
     enable(CR0.CMDQEN.mask | CR0.EVENTQEN.mask);
@@ -112,62 +135,110 @@ export class SmmuDriver implements Driver, IommuUnit {
     return (this.options.reserved ?? []).filter((r) => r.streams.includes(stream));
   }
 
-  createTable(within?: { readonly aperture: Range; readonly pageSizes: readonly number[] }): Stage1Table {
+  createTable(within?: { readonly aperture: Range; readonly pageSizes: readonly number[] }): Stage1Table | Stage2Table {
     const sizes = within?.pageSizes ?? this.capabilities.pageSizes;
     const granule = this.granules.find((g) => sizes.includes(2 ** g));
     if (granule === undefined) throw unsupported(this.name, `no granule among ${sizes.join(', ')} bytes`);
     const { pages, memory } = this.machine;
-    return new Stage1Table(
-      granule,
-      this.outputBits,
-      pageSizesOf(granule).filter((s) => sizes.includes(s)),
-      memory,
-      pages,
-    );
+    const pageSizes = pageSizesOf(granule).filter((s) => sizes.includes(s));
+    return this.stage === 1
+      ? new Stage1Table(granule, this.outputBits, pageSizes, memory, pages)
+      : new Stage2Table(granule, this.outputField, pageSizes, memory, pages);
+  }
+
+  /** Errors: `GUEST_STE_REFUSED`, `UNSUPPORTED_UNIT` where the parent is no stage 2. */
+  createNested(parent: DomainTable, guest: SmmuGuestStage1): NestedTable {
+    if (!(parent instanceof Stage2Table)) throw unsupported(this.name, 'the parent of a guest is a stage-2 table');
+    return new NestedTable(parent, guest);
   }
 
   accepts(table: DomainTable): true | string {
-    if (!(table instanceof Stage1Table)) return 'it is no VMSAv8-64 table';
+    if (table instanceof NestedTable) return this.capabilities.nested ? this.accepts(table.parent) : 'it does not nest';
+    if (!(table instanceof Stage1Table) && !(table instanceof Stage2Table)) return 'it is no VMSAv8-64 table';
     if (!this.granules.includes(table.granuleBits)) return `it has a granule of ${table.granule} bytes`;
-    return true;
+    if (table instanceof Stage1Table) return this.stage === 1 || 'its domains are stage 2';
+    if (!this.hasStage2) return 'it has no stage 2';
+    return table.outputField <= this.outputField || `it has ${this.outputBits} address bits`;
   }
 
   attach(stream: number, target: AttachTarget): void {
+    this.streams.check(stream);
     const before = this.streams.read(stream);
-    const table = typeof target === 'string' ? undefined : this.own(target);
-    const known = table && this.contexts.find(table);
-    const context = table && (known ?? this.contexts.create(table));
-    const ste = context ? steStage1(context.cd) : target === 'identity' ? STE_BYPASS : STE_ABORT;
+    const undo: (() => void)[] = [];
+    const first: Command[] = [];
+    const ste = this.steOf(target, first, undo);
+    const visible = () => this.queue.run([cfgiSte(stream)]);
+    let written = false;
     try {
-      // An ASID that had another owner may still be in the TLB.
-      if (context && !known) this.queue.run([tlbiAsid(context.asid)]);
-      this.streams.write(stream, ste);
-      this.queue.run([cfgiSte(stream)]);
+      // An ASID or VMID that had another owner may still be in the TLB.
+      if (first.length > 0) this.queue.run(first);
+      written = true;
+      this.streams.write(stream, ste, visible);
+      visible();
     } catch (error) {
-      this.takeBack(stream, before, ste, table && !known ? table : undefined);
+      if (written) {
+        this.streams.write(stream, before, visible);
+        visible();
+      }
+      for (const back of undo) back();
       throw error;
     }
   }
 
-  /** By architecture: the new state becomes visible by one 64-bit write. */
-  hitless(): boolean {
-    return true;
+  /** By architecture: where the STE as it stands looks at nothing that changes but DW0, which is one 64-bit write. */
+  hitless(_stream: number, from: AttachTarget, to: AttachTarget): boolean {
+    if (typeof from === 'string' || typeof to === 'string') return true;
+    if (from instanceof Stage1Table) return to instanceof Stage1Table || !this.hasStage2;
+    const below = (t: DomainTable) => (t instanceof NestedTable ? t.parent : t);
+    if (below(from) !== below(to)) return false;
+    const [a, b] = [from, to].map((t) => (t instanceof NestedTable && t.stage === 'stage1' ? t.ste : null));
+    return !a || !b || (a[2] === b[2] && a[3] === b[3]);
   }
 
   flush(table: DomainTable, iova: number, size: number): void {
-    const context = this.contexts.find(this.own(table));
-    if (!context) return;
-    this.queue.run(this.invalidations(context.asid, this.own(table), iova, size));
+    const own = this.own(table);
+    if (own instanceof Stage1Table) {
+      const context = this.contexts.find(own);
+      if (context) this.queue.run(this.invalidations.stage1(context.asid, own, iova, size));
+    } else if (own instanceof Stage2Table) {
+      const use = this.vmids.find(own);
+      if (use) this.queue.run(this.invalidations.stage2(use, own, iova, size));
+    }
   }
 
   flushAll(table: DomainTable): void {
-    const context = this.contexts.find(this.own(table));
-    if (context) this.queue.run([tlbiAsid(context.asid)]);
+    const own = this.own(table);
+    if (own instanceof Stage1Table) {
+      const context = this.contexts.find(own);
+      if (context) this.queue.run([tlbiAsid(context.asid)]);
+      return;
+    }
+    const use = this.vmids.find(own instanceof NestedTable ? own.parent : own);
+    if (use) this.queue.run([own instanceof NestedTable ? tlbiVmidStage1(use.vmid) : tlbiVmid(use.vmid)]);
   }
 
-  /** No stream names the CD any more. What the TLB still holds goes when the ASID gets its next owner. */
+  /** No stream names it any more. What the TLB still holds goes when the ASID or VMID gets its next owner. */
   detachTable(table: DomainTable): void {
-    this.contexts.destroy(this.own(table));
+    const own = this.own(table);
+    if (own instanceof Stage1Table) this.contexts.destroy(own);
+    // a guest's has nothing of its own here: the VMID is its parent's
+    else if (own instanceof Stage2Table) this.vmids.destroy(own);
+  }
+
+  /**
+   * Runs a guest's invalidation commands for its stage 1, each vetted (§4.3, §4.4; as Linux does it): the VMID is the parent's, StreamIDs are
+   * the guest's and `streamOf` says which real ones they are. All are vetted before the first runs. Errors: `GUEST_COMMAND_REFUSED`,
+   * `HardwareError`.
+   */
+  guestInvalidate(
+    table: DomainTable,
+    commands: readonly Uint32Array[],
+    streamOf: (virtual: number) => number | undefined = () => undefined,
+  ): void {
+    if (!(table instanceof NestedTable)) throw unsupported(this.name, 'only a nested domain has a guest');
+    const use = this.vmids.find(table.parent);
+    if (!use) return; // nothing of the guest is cached here
+    this.queue.run(commands.map((words, index) => vetCommand(words, index, use.vmid, streamOf)));
   }
 
   drainFaults(): readonly UnitFault[] {
@@ -175,53 +246,49 @@ export class SmmuDriver implements Driver, IommuUnit {
   }
 
   digest(): string {
-    return `asids ${this.contexts.digest()}`;
+    const vmids = this.vmids.digest();
+    return `asids ${this.contexts.digest()}${vmids ? ` vmids ${vmids}` : ''}`;
   }
 
   /** The unit goes on by itself; there is nothing to let go of. */
   dispose(): void {}
 
-  private takeBack(
-    stream: number,
-    before: { lo: number; hi: number },
-    now: { lo: number; hi: number },
-    fresh?: Stage1Table,
-  ): void {
-    const written = this.streams.read(stream);
-    if (written.lo === now.lo && written.hi === now.hi && (now.lo !== before.lo || now.hi !== before.hi)) {
-      this.streams.write(stream, before);
-      this.queue.run([cfgiSte(stream)]);
+  /** The STE for a target. `first`: what has to be invalidated before; `undo`: what this call took, should it not be used. */
+  private steOf(target: AttachTarget, first: Command[], undo: (() => void)[]): Ste {
+    if (typeof target === 'string') return target === 'identity' ? STE_BYPASS : STE_ABORT;
+    const table = this.own(target);
+    if (table instanceof Stage1Table) {
+      const known = this.contexts.find(table);
+      const { asid, cd } = known ?? this.contexts.create(table);
+      if (!known) {
+        undo.push(() => this.contexts.destroy(table));
+        first.push(tlbiAsid(asid));
+      }
+      return steStage1(cd);
     }
-    if (fresh) this.contexts.destroy(fresh);
+    const parent = table instanceof NestedTable ? table.parent : table;
+    if (table instanceof NestedTable && table.stage === 'abort') return STE_ABORT;
+    const use = this.vmidOf(parent, first, undo);
+    if (!(table instanceof NestedTable) || table.stage === 'bypass') return steStage2(parent, use.vmid);
+    // another guest of the same parent may have used its ASIDs
+    first.push(tlbiVmidStage1(use.vmid));
+    const { guests } = use;
+    undo.push(() => (use.guests = guests));
+    use.guests = true;
+    return steNested(parent, use.vmid, table.ste);
   }
 
-  private invalidations(asid: number, table: Stage1Table, iova: number, size: number): Command[] {
-    const { granule, granuleBits } = table;
-    let left = size / granule;
-    if (left === 1) {
-      tlbiVa(asid, iova, this.single[0]!);
-      return this.single;
-    }
-    if (!this.ranges) {
-      if (left > MOST_TLBIS) return [tlbiAsid(asid)];
-      return Array.from({ length: left }, (_, i) => tlbiVa(asid, iova + i * granule));
-    }
-    const commands: Command[] = [];
-    for (let at = iova; left > 0; ) {
-      // (NUM + 1) · 2^SCALE granules, NUM < 32: the low bits of what is left go first
-      let scale = 0;
-      while (scale < 31 && left % 2 ** (scale + 1) === 0) scale++;
-      const n = Math.min((left / 2 ** scale) % 32 || 32, 32);
-      const granules = n * 2 ** scale;
-      commands.push(granules === 1 ? tlbiVa(asid, at) : tlbiRange(asid, at, COMMAND_TG[granuleBits]!, n - 1, scale));
-      at += granules * granule;
-      left -= granules;
-    }
-    return commands;
+  private vmidOf(table: Stage2Table, first: Command[], undo: (() => void)[]): VmidUse {
+    const known = this.vmids.find(table);
+    if (known) return known;
+    const use = this.vmids.create(table);
+    undo.push(() => this.vmids.destroy(table));
+    first.push(tlbiVmid(use.vmid));
+    return use;
   }
 
-  private own(table: DomainTable): Stage1Table {
-    if (table instanceof Stage1Table) return table;
+  private own(table: DomainTable): Stage1Table | Stage2Table | NestedTable {
+    if (table instanceof Stage1Table || table instanceof Stage2Table || table instanceof NestedTable) return table;
     throw unsupported(this.name, 'it can use VMSAv8-64 tables only');
   }
 }
