@@ -254,11 +254,14 @@ export class PhysicalMemory implements MemoryPort, DirectMemory {
   private select(address: number): number {
     const key = Math.floor(address / CHUNK);
     const slot = key & (SLOTS - 1);
-    if (this.slotKeys[slot] === key) {
-      this.last = this.slots[slot]!;
-      this.lastBase = key * CHUNK;
-      return address - this.lastBase;
-    }
+    if (this.slotKeys[slot] !== key) return this.seek(address, key);
+    this.last = this.slots[slot]!;
+    this.lastBase = key * CHUNK;
+    return address - this.lastBase;
+  }
+
+  /** What `select` does for a chunk it does not remember. Apart, or the engine copies it into each loop that reads, whose variables then leave the registers. */
+  private seek(address: number, key: number): number {
     if (!this.contains(address)) throw outside(address, 1);
     this.remember(key, this.directories.get(Math.floor(key / PER_DIRECTORY))?.[key % PER_DIRECTORY] ?? ZERO);
     return address - key * CHUNK;
@@ -273,6 +276,10 @@ export class PhysicalMemory implements MemoryPort, DirectMemory {
     const key = Math.floor(address / CHUNK);
     const slot = key & (SLOTS - 1);
     if (this.slotKeys[slot] === key && this.slots[slot] !== ZERO) return this.select(address);
+    return this.seekForWrite(address, key);
+  }
+
+  private seekForWrite(address: number, key: number): number {
     if (!this.contains(address)) throw outside(address, 1);
     const directory = this.directory(key);
     this.remember(key, (directory[key % PER_DIRECTORY] ??= new Uint32Array(WORDS)));

@@ -8,8 +8,13 @@ export class TranslationCache {
   readonly rights: Uint32Array;
   private readonly pages: Float64Array;
   private readonly tags: Float64Array;
+  /** A mask where a remainder would do: that of two doubles costs more than all the rest. */
+  private readonly mask: number;
 
-  constructor(readonly slots = 64) {
+  /** Slots are rounded up to a power of two. */
+  constructor(atLeast = 64) {
+    const slots = 1 << Math.ceil(Math.log2(atLeast));
+    this.mask = slots - 1;
     this.physical = new Float64Array(slots);
     this.rights = new Uint32Array(slots);
     this.pages = new Float64Array(slots).fill(-1);
@@ -18,13 +23,13 @@ export class TranslationCache {
 
   /** The slot of a page's translation, or -1. */
   find(tag: number, page: number): number {
-    const slot = page % this.slots;
+    const slot = page & this.mask;
     return this.pages[slot] === page && this.tags[slot] === tag ? slot : -1;
   }
 
   /** Takes the place of what was in the slot, which it returns. */
   store(tag: number, page: number, physical: number, rights: number): number {
-    const slot = page % this.slots;
+    const slot = page & this.mask;
     this.pages[slot] = page;
     this.tags[slot] = tag;
     this.physical[slot] = physical;
@@ -33,7 +38,7 @@ export class TranslationCache {
   }
 
   forget(tag: number): void {
-    for (let slot = 0; slot < this.slots; slot++) if (this.tags[slot] === tag) this.pages[slot] = -1;
+    for (let slot = 0; slot < this.tags.length; slot++) if (this.tags[slot] === tag) this.pages[slot] = -1;
   }
 
   clear(): void {
