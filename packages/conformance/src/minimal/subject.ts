@@ -43,7 +43,10 @@ export const minimalSubject: SubjectFactory = ({ completion }) => {
     devices: [plainDevice(0x08), plainDevice(0x10), plainDevice(0x108)],
     data: 0x1000_0000,
     cpus: [0, 1],
-    refuse: (k) => UNITS.forEach((_, i) => (platform.model(`iommu${i}`) as MinimalIommu).refuseCommand(k)),
+    refuse: (k) => {
+      for (const name of ['iommu0', 'iommu1', 'bell0'])
+        (platform.model(name) as MinimalIommu | MinimalIrqchip).refuseCommand(k);
+    },
   };
 };
 
