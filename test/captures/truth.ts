@@ -60,6 +60,13 @@ function oneOf(f: Json): Fact {
         said: (a) => (a.verdict === 'translated' ? [a.pa, a.permissions, a.pageSize] : a.verdict),
         expected: [f['pa'], f['perm'], f['page_size']],
       };
+    case 'bypass':
+      return {
+        ...base,
+        question: dma('read'),
+        said: (a) => (a.verdict === 'bypass' ? a.pa : a.verdict),
+        expected: iova,
+      };
     case 'content':
       return { ...base, question: dma('read'), said: (a) => a.verdict, expected: 'translated' };
     case 'dma-fault':
@@ -182,12 +189,17 @@ function armTruth(truth: Json): Truth {
       question: questionOf({ msi: { requester: m['device'], ...(m['msi'] as Json) } }),
       said: (a) => {
         if (a.verdict !== 'delivered') return a.verdict === 'blocked' ? a.fault.name : a.verdict;
-        const { deviceId, eventId, intid, collection, cpu } = a.interrupt;
-        return [deviceId, eventId, intid, collection, cpu];
+        const { controller, deviceId, eventId, intid, collection, cpu } = a.interrupt;
+        return controller === 'gicv2m' ? [intid, cpu] : [deviceId, eventId, intid, collection, cpu];
       },
-      expected: m['lpiEnabled']
-        ? [Number(m['deviceId']), m['eventId'], m['lpi'], m['collection'], m['targetCpu']]
-        : 'LPI_DISABLED',
+      expected:
+        m['spi'] !== undefined
+          ? [m['spi'], m['targetCpu']]
+          : m['result'] !== undefined
+            ? m['result']
+            : m['lpiEnabled']
+              ? [Number(m['deviceId']), m['eventId'], m['lpi'], m['collection'], m['targetCpu']]
+              : 'LPI_DISABLED',
     });
   for (const e of section('events')) states.push(eventOf(e, truth));
   const its = truth['its'] as { mappings?: Json[]; deviceTable?: unknown } | undefined;

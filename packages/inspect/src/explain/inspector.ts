@@ -135,7 +135,7 @@ export class Inspector {
       // Who refused a message has the word; else the unit.
       const unit = where.unit?.name;
       const word = heard.refused[0]?.by ?? unit;
-      return this.finish(result, failed ? withoutConfusion(steps, unit) : steps, word);
+      return this.finish(result, failed && word === unit ? withoutConfusion(steps, unit) : steps, word);
     } finally {
       journal.undo();
       for (const { model, state } of this.models) model.restore!(state);
