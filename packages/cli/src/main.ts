@@ -35,11 +35,22 @@ Examples:
     .command('machine')
     .summary("what a machine's firmware says, and what is wrong with it")
     .description(
-      'Reads ACPI tables (DMAR, IVRS, IORT, APIC, MCFG), a device tree or an lspci dump and prints IOMMUs, MSI controllers,\nreserved memory, id mappings, functions, isolation groups and findings.',
+      'Reads ACPI tables (DMAR, IVRS, IORT, APIC, MCFG), a device tree or an lspci dump and prints IOMMUs, MSI controllers, reserved memory, id mappings, functions, isolation groups and findings.',
     )
     .argument('<input...>', 'machine directories, *.dtb files, lspci dumps or single ACPI tables')
     .option('--json', 'one JSON object per input, one per line')
     .option('--all', 'every row and every finding, where the report would shorten')
+    .addHelpText(
+      'after',
+      `
+A directory holds DMAR.dat, APIC.dat, MCFG.dat … (in it or in its acpi/), *.dtb and pci.txt; acpidump's text and gzipped
+files do as well. doorbell collect prints the lines that gather one.
+
+Exit codes:
+  0  read, and no finding is an error
+  1  a finding is an error: docs/findings.md says what each code means
+  2  an input could not be read; the others are answered`,
+    )
     .action(async (inputs: string[], options: { json?: boolean; all?: boolean }) => {
       process.exitCode = await (await import('./commands/machine.js')).machine(inputs, options);
     });
@@ -48,16 +59,26 @@ Examples:
     .command('run')
     .summary("builds a machine's platform and follows every MSI through it")
     .description(
-      'Builds the platform that tables, tree or dump describe (or takes a PLATFORM.js), enables the MSIs of each function by the one call,\nlets the function send every vector, and follows each message hop by hop to the CPU.',
+      'Builds the platform that tables, tree or dump describe (or takes a PLATFORM.js), enables the MSIs of each function by the one call, lets the function send every vector, and follows each message hop by hop to the CPU.',
     )
     .argument('<input...>', 'machine directories, *.dtb files, lspci dumps or platform modules')
-    .option('--device <bdf>', 'only this function')
+    .option('--device <bdf>', 'only this function: 0000:00:04.0 or 00:04.0')
     .option('--vectors <n>', 'at most this many vectors per function')
     .option('--window <base+size>', 'where the window for MSIs goes, as 0x8000000+0x100000')
     .option('--json', 'one JSON object per input, one per line')
     .option('--all', 'every vector and every hop, where the report would shorten')
     .option('--tour', 'all inputs side by side, then a failure that changes nothing and a forgery on each')
     .option('--config <file>', 'this configuration instead of the nearest doorbell.config.js')
+    .addHelpText(
+      'after',
+      `
+Without a PCI dump, test functions stand in where the tables say that functions may be; the report marks them.
+
+Exit codes:
+  0  every message arrived
+  1  something failed; each failure has a code, as NO_BACKEND for a unit that no plugin models (docs/errors.md)
+  2  bad usage or unreadable input; the other inputs are answered`,
+    )
     .action(async (inputs: string[], options: RunOptions) => {
       process.exitCode = await (await import('./commands/run.js')).run(inputs, options);
     });

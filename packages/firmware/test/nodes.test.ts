@@ -51,6 +51,12 @@ describe('nodes from ACPI', () => {
     expect(host.msiMap).toEqual([{ inputBase: 0, count: 0x8000, outputBase: 0x40000, to: 'its0' }]);
   });
 
+  it('CPUs have the APIC ids of the MADT; those that it lists as disabled are not there', () => {
+    const cpus = [0, 2, 4, 0x102].map((id) => ({ id, there: id !== 2 }));
+    const m = nodesOf(one('DMAR.dat'), small.file('APIC.dat', small.madtOfCpus(...cpus)));
+    expect(find(m, 'apic').options).toEqual({ cpus: [0, 4, 0x102] });
+  });
+
   it('an Arm machine without an IORT has GIC and frame, and no APIC; the frame takes all MSIs', () => {
     const m = nodesOf(small.file('APIC.dat', small.madtWithFrame(3)));
     expect(m.nodes.map((n) => n.compatible)).toEqual(['arm,gic-v3', 'arm,gic-v2m-frame', 'doorbell,pci-host-ecam']);

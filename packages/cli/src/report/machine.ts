@@ -1,4 +1,4 @@
-import type { Finding, IommuDescription, MachineDescription, Severity } from '@doorbell/firmware';
+import type { Finding, IommuDescription, MachineDescription, ReservedDescription, Severity } from '@doorbell/firmware';
 import pc from 'picocolors';
 import { section } from './table.js';
 
@@ -18,13 +18,14 @@ export function renderMachine(input: string, m: MachineDescription, all: boolean
       `  interrupt remapping: ${supported ? pc.green('yes') : pc.red('no')}${x2apicOptOut ? pc.yellow(', x2APIC opt-out') : ''}`,
     );
   }
+  for (const line of surroundings(m)) parts.push(`  ${line}`);
   if (m.iommus.length > 0)
     parts.push(
       '',
       section(
         'IOMMUs',
         ['name', 'type', 'base', 'serves'],
-        m.iommus.map((u) => iommuRow(u, m)),
+        m.iommus.map((u) => iommuRow(u, m, limit)),
         limit,
       ),
     );
@@ -43,7 +44,7 @@ export function renderMachine(input: string, m: MachineDescription, all: boolean
       `${r.base}–${r.last}`,
       r.functions
         ? `${r.functions.first} to ${r.functions.last}`
-        : r.bdfs.map(unknown).join(' ') || (r.kind === 'ivmd' ? 'all' : 'nobody known'),
+        : functionsOf(r) || (r.kind === 'ivmd' ? 'all' : 'nobody known'),
     ]);
     parts.push('', section('Reserved memory', ['kind', 'range', 'for'], rows, limit));
   }
@@ -51,7 +52,9 @@ export function renderMachine(input: string, m: MachineDescription, all: boolean
     const hex = (n: number): string => '0x' + n.toString(16);
     const rows = m.idMappings.map((x) => [
       x.from,
-      `${hex(x.inputBase)}–${hex(x.inputBase + Math.max(x.count, 1) - 1)}`,
+      (x.mask === undefined ? '' : `id & ${hex(x.mask)} in `) +
+        (x.count < 2 ? hex(x.inputBase) : `${hex(x.inputBase)}–${hex(x.inputBase + x.count - 1)}`) +
+        (x.count === 0 ? ' (none)' : ''),
       '→',
       `${hex(x.outputBase)} at ${unknown(x.to)}`,
     ]);
@@ -82,8 +85,38 @@ export function renderMachine(input: string, m: MachineDescription, all: boolean
   return parts.join('\n');
 }
 
-function iommuRow(u: IommuDescription, m: MachineDescription): string[] {
+/** Interrupt controllers and configuration space that tables name beside IOMMUs, and the PCI host bridges of a tree. */
+function surroundings(m: MachineDescription): string[] {
+  const lines: string[] = [];
+  const list = (what: string, rows: readonly string[]): void => {
+    if (rows.length > 0) lines.push(`${what}: ${shortened(rows).join(', ')}`);
+  };
+  list(
+    'IOAPICs',
+    m.ioapics.map((a) => `${a.id} at ${a.address} (GSI ${a.gsiBase} up)`),
+  );
+  const bus = (n: number): string => n.toString(16).padStart(2, '0');
+  list(
+    'configuration space',
+    m.ecam.map((e) => `segment ${e.segment} buses ${bus(e.firstBus)}–${bus(e.lastBus)} at ${e.base}`),
+  );
+  list(
+    'PCI host bridges',
+    m.pciHosts.map((h) => `${h.node}${h.msiParents.length > 0 ? ` (MSIs to ${h.msiParents.join(', ')})` : ''}`),
+  );
+  return lines;
+}
+
+/** The functions of a reserved range; those behind a bridge that no dump shows are counted. */
+function functionsOf(r: ReservedDescription): string {
+  const known = r.bdfs.filter((b) => b !== null);
+  const hidden = r.bdfs.length - known.length;
+  return [...known, ...(hidden > 0 ? [`${hidden} behind bridges`] : [])].join(' ');
+}
+
+function iommuRow(u: IommuDescription, m: MachineDescription, limit: number): string[] {
   const serves = shortened(mappedTo(u, m));
+  const scopes: string[] = [];
   if (u.includeAll) serves.push('all that no other unit names');
   const short: Record<string, string> = {
     'pci-endpoint': '',
@@ -94,8 +127,10 @@ function iommuRow(u: IommuDescription, m: MachineDescription): string[] {
   };
   for (const s of u.scopes) {
     const id = s.kind === 'ioapic' || s.kind === 'hpet' ? ` ${s.enumerationId} as ` : s.path ? `${s.path} ` : '';
-    serves.push(`${short[s.kind]}${id}${unknown(s.bdf)}`);
+    scopes.push(`${short[s.kind]}${id}${s.bdf ?? 'a function behind a bridge'}`);
   }
+  serves.push(...scopes.slice(0, limit));
+  if (scopes.length > limit) serves.push(`${scopes.length - limit} more (--all shows them)`);
   if (u.liodns && u.liodns.length > 0) serves.push(`${u.liodns.length} devices`);
   if (u.aliases && u.aliases.length > 0)
     serves.push(u.aliases.length === 1 ? '1 alias' : `${u.aliases.length} aliases`);

@@ -120,7 +120,7 @@ export function buildPlatform(machine: Machine, backends: Backends, options: Bui
         // Model and driver of one block may lack the same thing.
         const told = failures.some((f) => f.code === p.code && f.unit === unit);
         if (unit !== undefined && !told)
-          failures.push({ bdf: null, code: p.code, message: p.message, unit, remedy: p.remedy });
+          failures.push({ bdf: null, code: p.code, message: inWords(p, unit), unit, remedy: p.remedy });
       }
       units = units.filter((n) => !blamed.has(n.name));
       continue;
@@ -137,6 +137,13 @@ const noBackend = (node: PlatformNode): Failure => ({
   unit: node.name,
   compatible: node.compatible,
 });
+
+/** A composition problem as an owner of the machine sees it. */
+const inWords = (problem: DoorbellError, unit: string): string => {
+  if (problem.code !== 'MISSING_TOKEN') return problem.message;
+  const token = String(problem.details['token']).replace(/^.*:/, '');
+  return `${unit} is left out: it needs ${token}, which nothing that is modelled of this machine provides`;
+};
 
 /** Units that a composition problem names. */
 function namesIn(problem: DoorbellError, units: readonly PlatformNode[]): string[] {

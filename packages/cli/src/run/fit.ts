@@ -59,13 +59,15 @@ export function wide(node: PlatformNode, hosts: readonly PlatformNode[]): Platfo
 
 /** What the models of interrupt controllers have to be told beside what firmware's nodes say. */
 export function fit(node: PlatformNode, beside: AddressSpace, notes: string[]): PlatformNode {
-  const cpus = node.options?.['cpus'] as number | undefined;
-  if (node.compatible === COMPATIBLE.apic && (cpus ?? 1) > 255) {
-    notes.push(`${node.name}: 255 of ${cpus} CPUs, the others need x2APIC mode`);
-    return { ...node, options: { ...node.options, cpus: 255 } };
+  if (node.compatible === COMPATIBLE.apic && Array.isArray(node.options?.['cpus'])) {
+    const ids = node.options['cpus'] as readonly number[];
+    const cpus = ids.filter((id) => id <= 254);
+    if (cpus.length < ids.length)
+      notes.push(`${node.name}: ${cpus.length} of ${ids.length} CPUs, the others need x2APIC mode`);
+    return { ...node, options: { ...node.options, cpus: cpus.length > 0 ? cpus : 1 } };
   }
   if (node.compatible !== COMPATIBLE.gicv3) return node;
-  const wanted = cpus ?? 1;
+  const wanted = (node.options?.['cpus'] as number | undefined) ?? 1;
   const [distributor, told] = node.reg ?? [];
   if (!distributor) return node;
   if (!told) notes.push(`${node.name}: its redistributors are put where nothing else is`);

@@ -40,8 +40,10 @@ export interface MadtTable {
   readonly msiFrames: readonly GicMsiFrame[];
   readonly gicds: readonly Gicd[];
   readonly gicrs: readonly Gicr[];
-  /** Local APICs, x2APICs or GIC CPU interfaces, enabled or not. */
+  /** Local APICs, x2APICs or GIC CPU interfaces that are enabled. */
   readonly cpus: number;
+  /** APIC ids of the x86 processors among them, in the order of the table; two entries may name one. */
+  readonly apicIds: readonly number[];
 }
 
 const FIXED: Readonly<Record<number, number>> = {
@@ -64,6 +66,7 @@ export function readMadt(file: string, data: Uint8Array, findings: Findings): Ma
   const gicds: Gicd[] = [];
   const gicrs: Gicr[] = [];
   let cpus = 0;
+  const apicIds = new Set<number>();
   if (header.length < 44)
     found('MADT_BAD_LENGTH', 4, `the table has ${header.length} bytes, its fixed part alone is 44`);
   let at = 44;
@@ -79,7 +82,10 @@ export function readMadt(file: string, data: Uint8Array, findings: Findings): Ma
       );
       break;
     }
-    if (type === 0 || type === 9 || type === 0x0b) cpus++;
+    // Firmware lists more processors than there are: bit 0 says that one is there.
+    if (type === 0 && (bytes.u32(at + 4) & 1) === 1) apicIds.add(bytes.u8(at + 3));
+    else if (type === 9 && (bytes.u32(at + 8) & 1) === 1) apicIds.add(bytes.u32(at + 4));
+    else if (type === 0x0b && (bytes.u32(at + 12) & 1) === 1) cpus++;
     else if (type === 1) {
       ioapics.push({ offset: at, id: bytes.u8(at + 2), address: bytes.u32(at + 4), gsiBase: bytes.u32(at + 8) });
     } else if (type === 0x0c) gicds.push({ offset: at, base: bytes.u64(at + 8), version: bytes.u8(at + 20) });
@@ -101,5 +107,5 @@ export function readMadt(file: string, data: Uint8Array, findings: Findings): Ma
     if (a.base === 0n || (a.base & 0xffffn) !== 0n)
       found('MADT_ITS_BASE', a.offset + 8, `ITS ${a.id} at ${hex(a.base)}`);
   });
-  return { header, ioapics, its, msiFrames, gicds, gicrs, cpus };
+  return { header, ioapics, its, msiFrames, gicds, gicrs, cpus: cpus + apicIds.size, apicIds: [...apicIds] };
 }

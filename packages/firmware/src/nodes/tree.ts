@@ -19,13 +19,14 @@ export function treeNodes(machine: Machine, d: MachineDescription, omissions: Om
   };
 
   // An older GIC has a say in MSIs only where frames turn them into its wires.
+  const banks = d.msiControllers.some((c) => c.type === 'mpic-msi');
   const frames = d.msiControllers.some((c) => c.type === 'gicv2m');
   for (const n of byPath.values()) {
     const kind = n.isCompatible('arm,gic-v3')
       ? 'gicv3'
       : frames && n.isCompatible(...GIC_V2)
         ? 'gicv2'
-        : n.isCompatible('fsl,mpic')
+        : n.isCompatible('fsl,mpic') || (banks && n.isCompatible('chrp,open-pic'))
           ? 'mpic'
           : null;
     if (kind === null || isOff(n)) continue;

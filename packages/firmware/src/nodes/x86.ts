@@ -13,7 +13,7 @@ export function x86Nodes(machine: Machine, d: MachineDescription, omissions: Omi
   if (madt) {
     units.push(
       ...placed(
-        { name: 'apic', compatible: COMPATIBLE.apic, options: { cpus: Math.max(madt.cpus, 1) } },
+        { name: 'apic', compatible: COMPATIBLE.apic, options: { cpus: madt.apicIds.length > 0 ? madt.apicIds : 1 } },
         0xfee00000n,
         0x100000n,
         omissions,

@@ -84,6 +84,16 @@ export const ivmd = (type: number, device: number, aux: number, start: number | 
 export const ivrs = (...blocks: readonly Bits[][]): Uint8Array =>
   table('IVRS', u32(0x203043), u64(0), ...blocks.flat());
 
+/** A MADT of processors with these APIC ids; those that are not there are disabled. */
+export const madtOfCpus = (...cpus: readonly { readonly id: number; readonly there: boolean }[]): Uint8Array =>
+  table(
+    'APIC',
+    u32(0xfee00000),
+    u32(1),
+    ...cpus.flatMap(({ id, there }, i): Bits[] =>
+      id < 255 ? [0, 8, i, id, u32(there ? 1 : 0)] : [9, 16, u16(0), u32(id), u32(there ? 1 : 0), u32(i)],
+    ),
+  );
 /** A MADT of an Arm machine without ITS: a distributor of this version and one GICv2m frame of 64 SPIs. */
 export const madtWithFrame = (version: number): Uint8Array =>
   table(
