@@ -61,12 +61,13 @@ export class MinimalIommu extends RegisterFile implements Model {
   private walk(root: number, page: number): number {
     const { memoryModel, trace } = this.host;
     let table = root;
-    for (let level = page < 2 ** 27 ? 2 : -1; level >= 0; level--) {
-      const at = table + (Math.floor(page / 512 ** level) % 512) * 8;
-      const lo = memoryModel.has(at) ? memoryModel.read32(at) : 0;
-      const hi = lo === 0 ? 0 : memoryModel.read32(at + 4) & 0xfffff;
+    for (let level = page < 2 ** 27 ? 2 : -1, span = 2 ** 18; level >= 0; level--, span /= 512) {
+      const at = table + ((page / span) & 511) * 8;
+      const n = memoryModel.locate(at);
+      const lo = n < 0 ? 0 : memoryModel.located[n]!;
+      const hi = n < 0 ? 0 : memoryModel.located[n + 1]! & 0xfffff;
       const rights = lo & (S.READABLE | S.WRITABLE);
-      const why = level > 0 ? 'next table' : `page rights ${rights}`;
+      const why = level > 0 ? 'next table' : rights ? 'page' : 'no page';
       if (trace.on) trace.step({ by: this.name, what: `entry, level ${level}`, at, words: [lo, hi], decoded: '', why });
       table = join64(hi, lo & ~0xfff);
       if (level === 0 && rights) return this.cache.store(root, page, table, rights);
