@@ -18,7 +18,7 @@ export class Invalidations {
 
   stage1(asid: number, table: Stage1Table, iova: number, size: number): readonly Command[] {
     if (size === table.granule) {
-      tlbiVa(asid, iova, this.single[0]!);
+      tlbiVa(asid, iova, this.single[0]);
       return this.single;
     }
     return this.addresses(

@@ -180,10 +180,10 @@ export class Translation {
     }
     const c = this.configuration.found;
     if (c.kind === KIND.ABORT) return this.silent('STE_ABORT', 'Config = 0xx aborts without an event', out);
-    // §7.3.13: a bypassed stage 1 checks the input against IAS
-    if ((c.kind === KIND.BYPASS || c.kind === KIND.STAGE2) && q.hi >= 2 ** (this.features.oasBits - 32))
-      return this.fail(EVENT_ID.F_ADDR_SIZE, q, out, q.access, true);
-    if (c.kind === KIND.BYPASS) return this.pass(q, out, 'STE bypass');
+    if (c.kind === KIND.BYPASS)
+      return this.beyondIas(q)
+        ? this.fail(EVENT_ID.F_ADDR_SIZE, q, out, q.access, true)
+        : this.pass(q, out, 'STE bypass');
     return this.walked(c, q, out, c.overrides ? overridden(c, q.access) : q.access);
   }
 
@@ -200,6 +200,8 @@ export class Translation {
       if (this.host.trace.on)
         this.tell('TLB entry', `leaf of 2^${(tlb.meta(i) >>> META.SIZE) & 31} bytes cached by an earlier walk`);
     } else if (c.kind === KIND.STAGE2) {
+      this.site.input();
+      if (this.beyondIas(q)) return this.fail(EVENT_ID.F_ADDR_SIZE, q, out, access, true);
       const event = this.second.find(c.stage2!, hi, lo, CLASS.IN);
       if (event !== 0) return this.fail(event, q, out, access, c.record || event === EVENT_ID.F_WALK_EABT);
       i = tlb.find(hi, lo, c.tag, STAGE2);
@@ -241,6 +243,11 @@ export class Translation {
     out.permissions = rights;
     if (this.host.trace.on) this.tell('translation', `${hex64(q.hi, q.lo)} → 0x${out.pa.toString(16)}`);
     return Verdict.translated;
+  }
+
+  /** §7.3.13: a stage 1 that is off or bypassed checks the input against IAS. */
+  private beyondIas(q: Request): boolean {
+    return q.hi >>> 0 >= 2 ** (this.features.oasBits - 32);
   }
 
   /** F_PERMISSION of the stage that does not grant it: stage 1 if it refuses too. */
