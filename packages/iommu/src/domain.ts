@@ -1,6 +1,5 @@
 import {
-  DoorbellError,
-  hex,
+  type DoorbellError,
   overlaps,
   rangeOf,
   splitIova,
@@ -10,7 +9,7 @@ import {
   type Range,
 } from '@doorbell/platform';
 import type { Doorbell } from '@doorbell/irqchip';
-import { IovaAllocator } from './iova-allocator.js';
+import { DmaSpace } from './dma-space.js';
 import * as errors from './errors.js';
 import type { DomainSetup, DomainType, FlushMode, GuestView, MsiDemand } from './domain-types.js';
 import { MsiWindow, pagesOf, spanOf, withPages } from './window.js';
@@ -42,11 +41,15 @@ export class Domain {
   /** Granules are at most 2^31: `&` sees the low bits of any address. */
   private readonly granuleMask: number;
   private readonly physicalLimit: number;
+  private readonly flushOnMap: boolean;
+  /** Whether callers map and unmap here. */
+  private readonly paging: boolean;
   private reserved: readonly ReservedRegion[] = [];
   private ownWindow: MsiWindow | null = null;
-  private allocator: IovaAllocator | null = null;
+  /** Of a `dma` domain. */
+  private readonly space: DmaSpace | null;
+  /** Unmaps that no flush has followed. */
   private waiting = 0;
-  private readonly quarantine: { readonly base: number; readonly size: number }[] = [];
 
   constructor(setup: DomainSetup) {
     this.name = setup.name;
@@ -62,7 +65,9 @@ export class Domain {
     this.granule = c?.pageSizes[0] ?? 4096;
     this.granuleMask = this.granule - 1;
     this.physicalLimit = c ? 2 ** c.physicalBits - 1 : 0;
-    if (setup.type === 'dma' && c) this.allocator = new IovaAllocator(c.aperture, this.granule);
+    this.flushOnMap = c?.flushOnMap ?? false;
+    this.paging = setup.type !== 'nested' && setup.table !== null;
+    this.space = setup.type === 'dma' && c ? new DmaSpace(c.aperture, this.granule, () => this.flush()) : null;
   }
 
   /** What streams of this domain are attached to. */
@@ -88,26 +93,19 @@ export class Domain {
   map(iova: Iova, physical: number, size: number, permissions: number): void {
     const at = toNumber(iova);
     const last = at + size - 1;
-    this.check('map', at, size);
+    if (!this.isPlace(at, size)) throw this.misplaced('map', at, size);
     if ((physical & this.granuleMask) !== 0)
       throw errors.unaligned(this.name, 'physical address', physical, this.granule);
     if (!(physical >= 0 && physical + size - 1 <= this.physicalLimit))
       throw errors.physicalOutOfRange(this.name, physical, size, this.capabilities!.physicalBits);
-    const window = this.ownWindow;
-    if (window !== null && at <= window.range.last && last >= window.range.first) {
-      throw errors.windowConflict(
-        this.name,
-        { what: 'mapping', range: { first: at, last } },
-        { what: 'MSI window', range: window.range },
-      );
-    }
+    this.stayOffWindow('mapping', at, last);
     const reserved = this.reserved;
     for (let i = 0; i < reserved.length; i++) {
       const region = reserved[i]!;
       if (at <= region.last && last >= region.first) throw errors.iovaReserved(this.name, { first: at, last }, region);
     }
     this.table!.map(at, physical, size, permissions);
-    if (this.capabilities!.flushOnMap) this.flushNewMapping(at, size);
+    if (this.flushOnMap) this.flushNewMapping(at, size);
   }
 
   /**
@@ -116,15 +114,8 @@ export class Domain {
    */
   unmap(iova: Iova, size: number): number {
     const at = toNumber(iova);
-    this.check('unmap', at, size);
-    const window = this.ownWindow;
-    if (window !== null && at <= window.range.last && at + size - 1 >= window.range.first) {
-      throw errors.windowConflict(
-        this.name,
-        { what: 'unmap of', range: rangeOf(at, size) },
-        { what: 'MSI window', range: window.range },
-      );
-    }
+    if (!this.isPlace(at, size)) throw this.misplaced('unmap', at, size);
+    this.stayOffWindow('unmap of', at, at + size - 1);
     return this.take(at, size, this.flushMode);
   }
 
@@ -144,33 +135,30 @@ export class Domain {
     for (const unit of this.units.keys()) unit.flushAll(table);
     this.waiting = 0;
     table.reclaim();
-    for (const { base, size } of this.quarantine.splice(0)) this.allocator?.free(base, size);
+    this.space?.flushed();
   }
 
   /** For `dma` domains: finds an IOVA up to `limit` (the device's last reachable address), maps and returns it. Errors as `map`, `IOVA_EXHAUSTED`. */
   dmaMap(physical: number, size: number, permissions: number, limit = 0xffff_ffff): number {
-    const allocator = this.dmaAllocator('dmaMap');
-    let iova = allocator.allocate(size, Math.min(limit, this.last));
-    if (iova < 0 && this.quarantine.length > 0) {
-      this.flush();
-      iova = allocator.allocate(size, Math.min(limit, this.last));
-    }
+    const space = this.dmaSpace('dmaMap');
+    const iova = space.allocate(size, Math.min(limit, this.last));
     if (iova < 0) throw errors.iovaExhausted(this.name, size, limit);
     try {
       this.map(iova, physical, size, permissions);
     } catch (error) {
-      allocator.free(iova, size);
+      space.free(iova, size);
       throw error;
     }
     return iova;
   }
 
-  /** Takes back what `dmaMap` gave. */
+  /** Takes back what `dmaMap` gave. Errors as `unmap`, `IOVA_NOT_ALLOCATED`. */
   dmaUnmap(iova: number, size: number): void {
-    const allocator = this.dmaAllocator('dmaUnmap');
+    const space = this.dmaSpace('dmaUnmap');
+    if (!space.fits(iova, size)) throw errors.iovaNotAllocated(this.name, iova, size);
     this.unmap(iova, size);
-    if (this.waiting > 0) this.quarantine.push({ base: iova, size });
-    else allocator.free(iova, size);
+    if (this.waiting > 0) space.hold(iova, size);
+    else space.free(iova, size);
   }
 
   /** Everything that mappings have to stay away from, the MSI window included, ascending. */
@@ -187,7 +175,8 @@ export class Domain {
   reserveMsiWindow(window: { readonly base: Iova; readonly size: number }): MsiWindow {
     const table = this.windowTable('reserveMsiWindow');
     const base = toNumber(window.base);
-    this.check('reserveMsiWindow', base, window.size, table.granule);
+    if (!this.isPlace(base, window.size, table.granule - 1))
+      throw this.misplaced('reserveMsiWindow', base, window.size, table.granule);
     const range = rangeOf(base, window.size);
     const obstacle = this.obstacle(range);
     if (obstacle) throw errors.windowConflict(this.name, { what: 'MSI window', range }, obstacle);
@@ -195,31 +184,18 @@ export class Domain {
       this.ownWindow = new MsiWindow(range, table.granule, this.windowTables(), table.doorbellStride);
     } else {
       const resized = this.ownWindow.resized(range);
-      if (!resized) {
-        throw new DoorbellError(
-          'MSI_WINDOW_IN_USE',
-          `the MSI window of ${this.name} has doorbells outside ${hex(range.first)}–${hex(range.last)}`,
-          'keep every doorbell page in use inside the new window',
-          { domain: this.name, mapped: this.ownWindow.mapped, range },
-        );
-      }
+      if (!resized) throw errors.windowInUse(this.name, this.ownWindow.mapped, range);
       this.ownWindow = resized;
     }
-    this.allocator?.exclude(range);
+    this.space?.exclude(range);
     return this.ownWindow;
   }
 
   /** Gives the window back. Errors: `MSI_WINDOW_IN_USE` while an interrupt needs it. */
   releaseMsiWindow(): void {
-    if (this.ownWindow && this.ownWindow.mapped.length > 0) {
-      throw new DoorbellError(
-        'MSI_WINDOW_IN_USE',
-        `the MSI window of ${this.name} still holds ${this.ownWindow.mapped.length} doorbell page(s)`,
-        'disable the MSIs that use it',
-        { domain: this.name, mapped: this.ownWindow.mapped },
-      );
-    }
-    if (this.ownWindow) this.allocator?.include(this.ownWindow.range);
+    if (this.ownWindow && this.ownWindow.mapped.length > 0)
+      throw errors.windowInUse(this.name, this.ownWindow.mapped, null);
+    if (this.ownWindow) this.space?.include(this.ownWindow.range);
     this.ownWindow = null;
   }
 
@@ -282,7 +258,7 @@ export class Domain {
 
   setRegions(regions: readonly ReservedRegion[]): void {
     this.reserved = regions;
-    for (const region of regions) this.allocator?.exclude(region);
+    for (const region of regions) this.space?.exclude(region);
   }
 
   /** Maps a direct region one to one; called by the core for `dma` domains before the device is switched over. */
@@ -292,12 +268,12 @@ export class Domain {
     const size = Math.ceil((region.last + 1) / this.granule) * this.granule - first;
     if (table.mappedIn(first, first + size - 1)) return;
     table.map(first, first, size, permissions);
-    if (this.capabilities!.flushOnMap) this.flushNewMapping(first, size);
+    if (this.flushOnMap) this.flushNewMapping(first, size);
   }
 
   /** Equal for equal software state. */
   digest(): string {
-    return `${this.name}[${[...this.devices].map((d) => d.name).join(',')}|${this.ownWindow?.digest() ?? '-'}|${this.allocator?.digest() ?? ''}]`;
+    return `${this.name}[${[...this.devices].map((d) => d.name).join(',')}|${this.ownWindow?.digest() ?? '-'}|${this.space?.digest() ?? ''}]`;
   }
 
   private isDirect(region: ReservedRegion, mapped: Range): boolean {
@@ -355,52 +331,51 @@ export class Domain {
       name: this.name,
       mapPage: (iova: number, physical: number, permissions: number) => {
         this.table!.map(iova, physical, this.table!.granule, permissions);
-        if (this.capabilities!.flushOnMap) this.flushNewMapping(iova, this.table!.granule);
+        if (this.flushOnMap) this.flushNewMapping(iova, this.table!.granule);
       },
       unmapPage: (iova: number) => void this.take(iova, this.table!.granule, 'strict'),
     };
   }
 
   private windowTable(call: string): DomainTable {
-    if (this.parent) {
-      throw new DoorbellError(
-        'MSI_WINDOW_OF_PARENT',
-        `${call}() on the nested ${this.name}: its window belongs to ${this.parent.name}`,
-        'call it on the parent',
-        { domain: this.name, parent: this.parent.name },
-      );
-    }
+    if (this.parent) throw errors.windowOfParent(this.name, call, this.parent.name);
     if (this.table === null) throw errors.notPaging(this.name, call, this.type);
     const fixed = this.capabilities!.msiWindow;
-    if (fixed) {
-      throw new DoorbellError(
-        'MSI_WINDOW_FIXED',
-        `${this.name} needs no MSI window: its units take interrupts at ${hex(fixed.first)}–${hex(fixed.last)} and translate none`,
-        'leave it out; msiDemand().fixed tells',
-        { domain: this.name, fixed },
-      );
-    }
+    if (fixed) throw errors.windowFixed(this.name, fixed);
     return this.table;
   }
 
-  private dmaAllocator(call: string): IovaAllocator {
-    if (!this.allocator) throw errors.notPaging(this.name, call, this.type);
-    return this.allocator;
+  private dmaSpace(call: string): DmaSpace {
+    if (!this.space) throw errors.notPaging(this.name, call, this.type);
+    return this.space;
   }
 
-  private check(call: string, at: number, size: number, granule = this.granule): void {
-    if (this.table === null || this.type === 'nested') throw errors.notPaging(this.name, call, this.type);
-    if ((at & (granule - 1)) !== 0) throw errors.unaligned(this.name, 'IOVA', at, granule);
-    if (!(size > 0) || (size & (granule - 1)) !== 0) throw errors.unaligned(this.name, 'size', size, granule);
-    if (at < this.first || at + size - 1 > this.last)
-      throw errors.outOfAperture(this.name, rangeOf(at, size), { first: this.first, last: this.last });
+  /** Whether mappings can be there: whole granules of the aperture of a domain that callers map in. */
+  private isPlace(at: number, size: number, mask = this.granuleMask): boolean {
+    return this.paging && ((at | size) & mask) === 0 && size > 0 && at >= this.first && at + size - 1 <= this.last;
+  }
+
+  private misplaced(call: string, at: number, size: number, granule = this.granule): DoorbellError {
+    if (!this.paging) return errors.notPaging(this.name, call, this.type);
+    if (at & (granule - 1)) return errors.unaligned(this.name, 'IOVA', at, granule);
+    if (!(size > 0) || size & (granule - 1)) return errors.unaligned(this.name, 'size', size, granule);
+    return errors.outOfAperture(this.name, rangeOf(at, size), this.aperture);
+  }
+
+  private stayOffWindow(what: string, first: number, last: number): void {
+    const window = this.ownWindow;
+    if (window === null || first > window.range.last || last < window.range.first) return;
+    throw errors.windowConflict(
+      this.name,
+      { what, range: { first, last } },
+      { what: 'MSI window', range: window.range },
+    );
   }
 }
 
 /** Numbers are the fast path; a bigint above 2^53 is outside every aperture, which the caller's check then says. */
 function toNumber(iova: Iova): number {
-  if (typeof iova === 'number' && iova >= 0 && iova <= Number.MAX_SAFE_INTEGER && Math.floor(iova) === iova)
-    return iova;
+  if (typeof iova === 'number' && Number.isSafeInteger(iova) && iova >= 0) return iova;
   const { hi, lo } = splitIova(iova, 'IOVA');
   return join64(hi, lo);
 }

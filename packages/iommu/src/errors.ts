@@ -165,3 +165,39 @@ export const iovaExhausted = (domain: string, size: number, limit: number): Door
     'unmap something or raise the limit',
     { domain, size, limit },
   );
+
+export const iovaNotAllocated = (domain: string, iova: number, size: number): DoorbellError =>
+  new DoorbellError(
+    'IOVA_NOT_ALLOCATED',
+    `${domain} cannot have given out ${hex(size)} bytes at ${hex(iova)}`,
+    'give dmaUnmap what dmaMap returned, and its size',
+    { domain, iova, size },
+  );
+
+/** `MSI_WINDOW_IN_USE`: `range` is what the window was to become; null: nothing. */
+export const windowInUse = (domain: string, mapped: readonly unknown[], range: Range | null): DoorbellError =>
+  new DoorbellError(
+    'MSI_WINDOW_IN_USE',
+    range
+      ? `the MSI window of ${domain} has doorbells outside ${showRange(range)}`
+      : `the MSI window of ${domain} still holds ${mapped.length} doorbell page(s)`,
+    range ? 'keep every doorbell page in use inside the new window' : 'disable the MSIs that use it',
+    { domain, mapped, range },
+  );
+
+export const windowOfParent = (domain: string, call: string, parent: string): DoorbellError =>
+  new DoorbellError(
+    'MSI_WINDOW_OF_PARENT',
+    `${call}() on the nested ${domain}: its window belongs to ${parent}`,
+    'call it on the parent',
+    { domain, parent },
+  );
+
+/** `MSI_WINDOW_FIXED`: the units take interrupts in a range of their own. */
+export const windowFixed = (domain: string, fixed: Range): DoorbellError =>
+  new DoorbellError(
+    'MSI_WINDOW_FIXED',
+    `${domain} needs no MSI window: its units take interrupts at ${showRange(fixed)} and translate none`,
+    'leave it out; msiDemand().fixed tells',
+    { domain, fixed },
+  );

@@ -1,116 +1,136 @@
 import type { Range } from '@doorbell/platform';
+import { IovaTree, type FreeRange } from './iova-tree.js';
+
+/** Sizes that are kept for reuse: 2^0 to 2^5 granules, as in Linux. */
+const KEPT_ORDERS = 6;
+/** How many of each. */
+const KEPT = 256;
 
 /**
- * Free IOVA space of a domain: gives out from the top, as Linux does, so that low addresses stay for devices that reach no others.
- * Sizes are rounded up to a power of two granules and naturally aligned. Deterministic.
+ * Free IOVA space of a domain: what was freed last is given out first, otherwise the highest place that fits, so that low addresses stay for
+ * devices that reach no others. Sizes are rounded up to a power of two granules (2^order) and naturally aligned. Deterministic; a call that
+ * fails gives out nothing.
+ *
+ * As in Linux, a tree knows what is free, and magazines before it hold the last freed blocks of the small sizes: the page of a buffer that
+ * comes and goes costs a store and a load. Before a request fails, the magazines go back into the tree.
  */
 export class IovaAllocator {
-  /** Free ranges, ascending, never adjacent; `count` of them. */
-  private firsts = new Float64Array(16);
-  private lasts = new Float64Array(16);
-  private count = 0;
+  private readonly tree: IovaTree;
+  private readonly share: number;
+  /** The magazines, one after the other: bases; and how many each holds. */
+  private readonly kept = new Float64Array(KEPT_ORDERS * KEPT);
+  private readonly counts = new Int32Array(KEPT_ORDERS);
 
   constructor(
     aperture: Range,
     private readonly granule: number,
   ) {
+    this.share = 1 / granule;
     // Address 0 is never given out: drivers take it for "not mapped".
-    this.insert(0, Math.max(aperture.first, granule), aperture.last);
+    const first = Math.max(Math.ceil(aperture.first / granule), 1);
+    this.tree = new IovaTree(first, Math.floor((aperture.last + 1) / granule) - 1);
   }
 
   /** The base of `size` bytes that end at or below `limit`, or -1. */
   allocate(size: number, limit: number): number {
-    const bytes = this.rounded(size);
-    for (let i = this.count - 1; i >= 0; i--) {
-      const last = Math.min(this.lasts[i]!, limit);
-      const base = Math.floor((last + 1 - bytes) / bytes) * bytes;
-      if (base < this.firsts[i]!) continue;
-      this.cut(i, base, base + bytes - 1);
-      return base;
+    const order = this.orderOf(size);
+    if (order < KEPT_ORDERS) {
+      const n = this.counts[order]!;
+      if (n > 0) {
+        const base = this.kept[order * KEPT + n - 1]!;
+        if (base + this.granule * (1 << order) - 1 <= limit) {
+          this.counts[order] = n - 1;
+          return base;
+        }
+      }
     }
-    return -1;
+    return this.fromTree(order, limit);
   }
 
+  /** Whether `allocate(size)` can have given `base`: else `free` must not be called. */
+  fits(base: number, size: number): boolean {
+    const granules = 2 ** this.orderOf(size);
+    const start = base * this.share;
+    return start % granules === 0 && start >= this.tree.first && start + granules - 1 <= this.tree.last;
+  }
+
+  /** Takes back what `allocate` gave. */
   free(base: number, size: number): void {
-    this.give(base, base + this.rounded(size) - 1);
+    const order = this.orderOf(size);
+    if (order >= KEPT_ORDERS) return this.tree.give(order, base * this.share);
+    if (this.counts[order] === KEPT) this.giveBack(order, KEPT / 2);
+    this.kept[order * KEPT + this.counts[order]!++] = base;
   }
 
   /** Takes whatever of the range is free out of it: reserved regions, the MSI window. */
   exclude(range: Range): void {
-    const first = Math.floor(range.first / this.granule) * this.granule;
-    const last = Math.ceil((range.last + 1) / this.granule) * this.granule - 1;
-    for (let i = this.count - 1; i >= 0; i--) {
-      if (this.lasts[i]! < first || this.firsts[i]! > last) continue;
-      this.cut(i, Math.max(first, this.firsts[i]!), Math.min(last, this.lasts[i]!));
-    }
+    this.giveAllBack();
+    this.set(range, false);
   }
 
-  /** Gives an excluded range back, exactly. */
+  /** Gives an excluded range back. */
   include(range: Range): void {
-    this.give(range.first, range.last);
+    this.set(range, true);
   }
 
+  /** The free ranges. */
   digest(): string {
-    const ranges = Array.from(this.firsts.subarray(0, this.count));
-    return ranges.map((f, i) => `${f.toString(16)}-${this.lasts[i]!.toString(16)}`).join(' ');
-  }
-
-  private rounded(size: number): number {
-    let bytes = this.granule;
-    while (bytes < size) bytes *= 2;
-    return bytes;
-  }
-
-  private cut(i: number, first: number, last: number): void {
-    const before = this.firsts[i]!;
-    const after = this.lasts[i]!;
-    if (before < first && last < after) {
-      this.lasts[i] = first - 1;
-      this.insert(i + 1, last + 1, after);
-    } else if (before < first) this.lasts[i] = first - 1;
-    else if (last < after) this.firsts[i] = last + 1;
-    else this.remove(i);
-  }
-
-  private give(first: number, last: number): void {
-    let i = 0;
-    let end = this.count;
-    while (i < end) {
-      const mid = (i + end) >>> 1;
-      if (this.firsts[mid]! < first) i = mid + 1;
-      else end = mid;
+    const ranges = this.tree.ranges();
+    for (let order = 0; order < KEPT_ORDERS; order++) {
+      for (let i = 0; i < this.counts[order]!; i++) {
+        const first = this.kept[order * KEPT + i]! * this.share;
+        ranges.push({ first, last: first + (1 << order) - 1 });
+      }
     }
-    const joinsBefore = i > 0 && this.lasts[i - 1] === first - 1;
-    const joinsAfter = i < this.count && this.firsts[i] === last + 1;
-    if (joinsBefore && joinsAfter) {
-      this.lasts[i - 1] = this.lasts[i]!;
-      this.remove(i);
-    } else if (joinsBefore) this.lasts[i - 1] = last;
-    else if (joinsAfter) this.firsts[i] = first;
-    else this.insert(i, first, last);
+    const hex = (granule: number, offset: number) => (granule * this.granule + offset).toString(16);
+    return joined(ranges)
+      .map((r) => `${hex(r.first, 0)}-${hex(r.last + 1, -1)}`)
+      .join(' ');
   }
 
-  private insert(i: number, first: number, last: number): void {
-    if (this.count === this.firsts.length) {
-      this.firsts = grown(this.firsts);
-      this.lasts = grown(this.lasts);
+  private orderOf(size: number): number {
+    let order = 0;
+    for (let bytes = this.granule; bytes < size; bytes *= 2) order++;
+    return order;
+  }
+
+  private fromTree(order: number, limit: number): number {
+    const end = Math.floor((limit + 1) * this.share);
+    let start = this.tree.take(order, end);
+    if (start < 0 && this.giveAllBack()) start = this.tree.take(order, end);
+    return start < 0 ? -1 : start * this.granule;
+  }
+
+  /** The oldest of a magazine. */
+  private giveBack(order: number, count: number): void {
+    const at = order * KEPT;
+    for (let i = 0; i < count; i++) this.tree.give(order, this.kept[at + i]! * this.share);
+    this.kept.copyWithin(at, at + count, at + this.counts[order]!);
+    this.counts[order]! -= count;
+  }
+
+  /** Whether there was anything. */
+  private giveAllBack(): boolean {
+    let any = false;
+    for (let order = 0; order < KEPT_ORDERS; order++) {
+      const count = this.counts[order]!;
+      if (count > 0) any = true;
+      this.giveBack(order, count);
     }
-    this.firsts.copyWithin(i + 1, i, this.count);
-    this.lasts.copyWithin(i + 1, i, this.count);
-    this.firsts[i] = first;
-    this.lasts[i] = last;
-    this.count++;
+    return any;
   }
 
-  private remove(i: number): void {
-    this.count--;
-    this.firsts.copyWithin(i, i + 1, this.count + 1);
-    this.lasts.copyWithin(i, i + 1, this.count + 1);
+  private set(range: Range, free: boolean): void {
+    this.tree.set(Math.floor(range.first * this.share), Math.ceil((range.last + 1) * this.share) - 1, free);
   }
 }
 
-function grown(from: Float64Array): Float64Array<ArrayBuffer> {
-  const to = new Float64Array(2 * from.length);
-  to.set(from);
-  return to;
+function joined(ranges: FreeRange[]): FreeRange[] {
+  const all: FreeRange[] = [];
+  for (const range of ranges.sort((a, b) => a.first - b.first)) {
+    const before = all.at(-1);
+    if (before?.last === range.first - 1) before.last = range.last;
+    else all.push(range);
+  }
+  return all;
 }

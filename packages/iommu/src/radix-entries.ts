@@ -41,21 +41,56 @@ export class RadixEntries {
 
   /** A page's entry, at any level. */
   writePage(table: Table, index: number, physical: number, permissions: number): void {
-    const { level } = table;
-    if (level === 0 && this.inPlace) {
-      this.setRights(permissions);
-      this.write(table, index, (physical | this.rightsLo) >>> 0, ((physical / 2 ** 32) | this.rightsHi) >>> 0);
-      return;
-    }
     const { format } = this;
+    const { level } = table;
     this.write(table, index, format.leafLo(physical, level, permissions), format.leafHi(physical, level, permissions));
+  }
+
+  /** One smallest page. False: there is something. */
+  putPage(table: Table, index: number, physical: number, permissions: number): boolean {
+    const { direct } = this.memory;
+    if (direct === undefined || !this.inPlace) {
+      if (this.read(table, index)) return false;
+      this.writePage(table, index, physical, permissions);
+    } else {
+      const at = direct.locateForWrite(table.address + 8 * index, 8);
+      const words = direct.located;
+      if ((words[at]! | words[at + 1]!) !== 0) return false;
+      if (permissions !== this.permissions) this.setRights(permissions);
+      words[at] = physical | this.rightsLo;
+      words[at + 1] = (physical / 2 ** 32) | this.rightsHi;
+    }
+    table.used++;
+    return true;
+  }
+
+  /** Takes one smallest page away. False: there is none. */
+  takePage(table: Table, index: number, log: RemovalLog): boolean {
+    const { direct } = this.memory;
+    if (direct === undefined) {
+      if (!this.read(table, index)) return false;
+      this.remove(table, index, undefined, log);
+      return true;
+    }
+    const at = direct.locateForWrite(table.address + 8 * index, 8);
+    const words = direct.located;
+    const lo = words[at]!;
+    const hi = words[at + 1]!;
+    if ((lo | hi) === 0) return false;
+    words[at] = words[at + 1] = 0;
+    log.one(table, index, lo, hi);
+    table.used--;
+    return true;
   }
 
   /** Takes an entry away that `read` has seen. */
   remove(table: Table, index: number, below: Table | undefined, log: RemovalLog): void {
-    log.one(table, index, this.lo, this.hi, below);
+    log.one(table, index, this.lo, this.hi);
     table.used--;
-    if (table.level > 0) table.below[index] = undefined;
+    if (table.level > 0) {
+      log.hang(below);
+      table.below[index] = undefined;
+    }
     this.write(table, index, 0, 0);
   }
 
@@ -68,7 +103,7 @@ export class RadixEntries {
       for (let i = 0; i < count; i++) this.writePage(table, first + i, physical + i * this.granule, permissions);
       return;
     }
-    this.setRights(permissions);
+    if (permissions !== this.permissions) this.setRights(permissions);
     const { rightsLo, rightsHi } = this;
     const words = direct!.located;
     const step = this.granule | 0;
@@ -93,7 +128,7 @@ export class RadixEntries {
       return before - table.used;
     }
     const run = log.length;
-    let to = log.run(table, first, count);
+    let to = log.run(table, first, count, 0);
     const words = direct!.located;
     const saved = log.words;
     let taken = 0;
@@ -105,7 +140,7 @@ export class RadixEntries {
       if ((lo | hi) !== 0) taken++;
       words[i] = words[i + 1] = 0;
     }
-    log.used[run] = taken;
+    log.used(run, taken);
     table.used -= taken;
     return taken;
   }
@@ -129,7 +164,6 @@ export class RadixEntries {
   }
 
   private setRights(permissions: number): void {
-    if (permissions === this.permissions) return;
     this.permissions = permissions;
     this.rightsLo = this.format.leafLo(0, 0, permissions) | 0;
     this.rightsHi = this.format.leafHi(0, 0, permissions) | 0;

@@ -88,7 +88,12 @@ export class RadixTable implements DomainTable {
     this.log.clear();
     this.deadBefore = this.dead.length;
     const leaf = size === this.granule ? this.leaf(iova) : null;
-    const bytes = leaf !== null ? this.unmapPage(leaf, iova) : this.clear(this.root, iova, iova + size - 1);
+    if (leaf !== null) {
+      const taken = this.entries.takePage(leaf, this.indexOf(leaf, iova), this.log);
+      this.memory.barrier();
+      return taken ? size : 0;
+    }
+    const bytes = this.clear(this.root, iova, iova + size - 1);
     // Tables without a page go only together with pages: nothing is flushed after a call that took none.
     if (bytes === 0 && this.log.length > 0) this.undoUnmap();
     this.memory.barrier();
@@ -100,11 +105,11 @@ export class RadixTable implements DomainTable {
     let at = 0;
     for (let i = 0; i < log.length; i++) {
       const table = log.tables[i]!;
-      const first = log.firsts[i]!;
-      table.used += log.used[i]!;
+      const first = log.runs[3 * i]!;
+      const count = log.runs[3 * i + 1]!;
+      table.used += log.runs[3 * i + 2]!;
       if (table.level > 0) table.below[first] = log.below[i];
-      for (let n = 0; n < log.counts[i]!; n++, at += 2)
-        this.entries.write(table, first + n, log.words[at]!, log.words[at + 1]!);
+      for (let n = 0; n < count; n++, at += 2) this.entries.write(table, first + n, log.words[at]!, log.words[at + 1]!);
     }
     log.clear();
     this.dead.length = this.deadBefore;
@@ -162,19 +167,9 @@ export class RadixTable implements DomainTable {
   }
 
   private mapPage(leaf: Table, iova: number, physical: number, permissions: number): void {
-    const index = this.indexOf(leaf, iova);
-    if (this.entries.read(leaf, index))
+    if (!this.entries.putPage(leaf, this.indexOf(leaf, iova), physical, permissions))
       throw conflict(iova, this.granule, { first: iova, last: iova + this.granule - 1 });
-    leaf.used++;
-    this.entries.writePage(leaf, index, physical, permissions);
     this.memory.barrier();
-  }
-
-  private unmapPage(leaf: Table, iova: number): number {
-    const index = this.indexOf(leaf, iova);
-    if (!this.entries.read(leaf, index)) return 0;
-    this.entries.remove(leaf, index, undefined, this.log);
-    return this.granule;
   }
 
   private fitsLeaf(level: number, at: number, physical: number, left: number): boolean {

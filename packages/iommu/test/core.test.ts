@@ -169,6 +169,29 @@ describe('lazy dma domains', () => {
   });
 });
 
+describe('dma domains', () => {
+  it('refuse to take back what they cannot have given, with nothing changed', () => {
+    const { iommu, a } = machine();
+    const domain = iommu.createDomain({ type: 'dma', devices: [a] });
+    iommu.attach(a, domain);
+    const iova = domain.dmaMap(DATA, 8192, RW);
+    const before = domain.digest();
+    expect(() => domain.dmaUnmap(iova + 4096, 8192)).toThrow(code('IOVA_NOT_ALLOCATED'));
+    expect([domain.digest(), domain.iovaToPhys(iova + 4096)]).toEqual([before, DATA + 4096]);
+  });
+
+  it('never give out what was held back when the MSI window came to lie there', () => {
+    const { iommu, a } = machine();
+    const domain = iommu.createDomain({ type: 'dma', devices: [a], flush: 'lazy' });
+    iommu.attach(a, domain);
+    const iova = domain.dmaMap(DATA, 4096, RW);
+    domain.dmaUnmap(iova, 4096);
+    domain.reserveMsiWindow({ base: iova, size: 4096 });
+    domain.flush();
+    expect(domain.dmaMap(DATA, 4096, RW)).not.toBe(iova);
+  });
+});
+
 describe('the MSI window', () => {
   it('can be moved while empty and grown while used, but not off its doorbells', () => {
     const { platform, iommu, a } = machine();

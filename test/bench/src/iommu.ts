@@ -35,6 +35,7 @@ const strict = iommu.createDomain({ type: 'unmanaged', devices: [fn] });
 iommu.attach(fn, strict);
 strict.reserveMsiWindow({ base: 0x800_0000, size: 0x2000 });
 for (const domain of [lazy, strict]) domain.map(0x4000_0000, DATA, 0x20_0000, RW);
+for (const iova of [0x6800_0000, 0x6830_0000]) lazy.map(iova, DATA, 4096, RW);
 const vectors = pci.enableMsixRange(fn, 2048, 2048);
 const hardware = platform.hardwareService(PCI_HARDWARE).host(0)!.find(fn.requester)!;
 
@@ -44,7 +45,8 @@ request.requester = fn.requester;
 const { fabric } = { fabric: platform.fabric() };
 
 const live = new IovaAllocator({ first: 0, last: 2 ** 39 - 1 }, 4096);
-const held = Array.from({ length: 65536 }, () => live.allocate(4096, 2 ** 39 - 1));
+const held = new Float64Array(65536).map(() => live.allocate(4096, 2 ** 39 - 1));
+const holes = new Int32Array(4096);
 let seed = 1;
 const random = (n: number): number => {
   seed = Math.imul(seed, 1664525) + 1013904223;
@@ -85,7 +87,8 @@ export const iommuSuites: Suite[] = [
   },
   {
     name: 'iommu: map 512 pages in one call',
-    workload: '2 MiB of 4 KiB pages, mapped and unmapped; per page; flush deferred; minimal back-end',
+    workload:
+      '2 MiB of 4 KiB pages, mapped and unmapped; per page; flush deferred; minimal back-end; the table of level 0 comes and goes, or stays because it holds another page',
     baseline: nothing,
     rows: [
       {
@@ -96,12 +99,21 @@ export const iommuSuites: Suite[] = [
           return lazy.unmap(0x6000_0000, 0x20_0000);
         }),
       },
+      {
+        name: 'map + unmap, half of two tables that stay',
+        per: 512,
+        run: linear(() => {
+          lazy.map(0x6810_0000, DATA, 0x20_0000, RW);
+          return lazy.unmap(0x6810_0000, 0x20_0000);
+        }),
+      },
     ],
     budget: { ns: 6 },
   },
   {
     name: 'iommu: IOVA allocator',
-    workload: 'one page freed and one allocated, 65,536 live, random order',
+    workload:
+      'pages, 65,536 live: a random one freed and one allocated; or 4,096 random ones freed, then as many allocated, more than the magazines hold; per page',
     baseline: nothing,
     rows: [
       {
@@ -110,6 +122,20 @@ export const iommuSuites: Suite[] = [
           const i = random(65536);
           live.free(held[i]!, 4096);
           return (held[i] = live.allocate(4096, 2 ** 39 - 1));
+        }),
+      },
+      {
+        name: 'free 4,096 + allocate 4,096',
+        per: holes.length,
+        run: linear(() => {
+          for (let k = 0; k < holes.length; k++) {
+            let i = random(65536);
+            while (held[i]! < 0) i = (i + 1) & 65535;
+            live.free(held[i]!, 4096);
+            held[(holes[k] = i)] = -1;
+          }
+          for (let k = 0; k < holes.length; k++) held[holes[k]!] = live.allocate(4096, 2 ** 39 - 1);
+          return held[holes[0]!]!;
         }),
       },
     ],
