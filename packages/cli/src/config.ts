@@ -64,6 +64,7 @@ export function findConfig(from: string): string | null {
 /** Loads and checks a configuration. Errors: an Error naming the file and what is wrong with it. */
 export async function loadConfig(file: string | null = findConfig(process.cwd())): Promise<LoadedConfig> {
   if (file === null) return { file, plugins: [], boards: [] };
+  if (!existsSync(file)) throw new Error(`${file}: there is no such file`);
   let exported: unknown;
   try {
     exported = ((await import(pathToFileURL(resolve(file)).href)) as { default?: unknown }).default;

@@ -104,11 +104,19 @@ describe('the machines that come with the examples', () => {
       ['--window', '0x1000'],
       ['--vectors', '0'],
       ['--device', 'x'],
+      ['--config', 'no-such-file.js'],
+      ['--tour', '--device', '00:04.0'],
     ]) {
       const { code, err } = run(machine('q35-vtd'), ...args);
       expect(code).toBe(2);
       expect(err.trim().split('\n')).toHaveLength(1);
     }
+  });
+
+  it('a window that nobody needs is said to be of no use', () => {
+    const { code, reports } = run(machine('q35-vtd'), '--window', '0x9000000+0x1000', '--vectors', '1');
+    expect(code).toBe(0);
+    expect(reports[0]!.notes.join()).toMatch(/--window is not used for any function/);
   });
 
   it('a window that is no multiple of a page is a failure of each function, with its code', () => {

@@ -28,6 +28,11 @@ export async function run(inputs: readonly string[], options: RunOptions): Promi
     complain(error instanceof Error ? error.message : String(error));
     return EXIT.usage;
   }
+  const idle = (['json', 'all', 'device', 'vectors', 'window'] as const).filter((o) => options[o] !== undefined);
+  if (options.tour && idle.length > 0) {
+    complain(`--tour shows all of each machine: it takes no ${idle.map((o) => `--${o}`).join(', ')}`);
+    return EXIT.usage;
+  }
   if (options.tour) return (await import('./tour.js')).tour(inputs, backends);
   const render = options.json ? null : (await import('../report/run.js')).renderRun;
   let code: number = EXIT.ok;
@@ -57,7 +62,7 @@ function parse(options: RunOptions): DriveOptions {
   if (options.window !== undefined) {
     const [base, size, more] = options.window.split('+').map(Number);
     if (more !== undefined || !Number.isSafeInteger(base) || !Number.isSafeInteger(size) || base! < 0 || !(size! > 0))
-      throw new Error(`--window ${options.window}: give BASE+SIZE, as 0x8000000+0x100000`);
+      throw new Error(`--window ${options.window}: give BASE+SIZE below 2^53, as 0x8000000+0x100000`);
     how.window = { base: base!, size: size! };
   }
   if (options.device !== undefined) {

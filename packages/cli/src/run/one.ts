@@ -26,7 +26,8 @@ export async function runOne(input: string, backends: Backends, how: DriveOption
     const { functions, failures } = drive(platform, how);
     const hosts = platform.allNodes.filter((n) => n.iommuMap ?? n.msiMap);
     const kinds = [...new Set(platform.allNodes.map((n) => n.compatible))];
-    return report(input, platform.name, kinds, functions, asked(platform, how, functions, failures), [], hosts);
+    const all = asked(platform, how, functions, failures);
+    return report(input, platform.name, kinds, functions, all, windowNotes(how, functions), hosts);
   }
   const machine = readMachine(readInput(input));
   const vectors = Math.max(how.vectors ?? 4, 1);
@@ -35,10 +36,19 @@ export async function runOne(input: string, backends: Backends, how: DriveOption
   try {
     const { functions, failures } = drive(platform, { ...how, standIns, hosts });
     const all = asked(platform, how, functions, [...built.failures, ...failures]);
-    return report(input, description.sources.join(' + '), description.kinds, functions, all, notes, hosts);
+    const told = [...notes, ...windowNotes(how, functions)];
+    return report(input, description.sources.join(' + '), description.kinds, functions, all, told, hosts);
   } finally {
     platform.dispose();
   }
+}
+
+/** A window that was asked for and that nobody needed. */
+function windowNotes(how: DriveOptions, functions: readonly FunctionReport[]): string[] {
+  const unused = functions.filter((f) => f.msi !== null && f.window?.kind !== 'software');
+  if (how.window === undefined || unused.length === 0) return [];
+  const whose = unused.length === functions.length ? 'any function' : unused.map((f) => f.bdf).join(', ');
+  return [`--window is not used for ${whose}: no page table translates their messages`];
 }
 
 /** A run in which nothing could be tried is no success. */

@@ -17,6 +17,8 @@ export interface DumpedFunction {
   /** Vectors named by decoded text, for dumps without bytes; null where the text does not say. */
   readonly textMsi: number | null;
   readonly textMsix: number | null;
+  /** Bridges, by decoded text: the buses on their other side. */
+  readonly textBuses: { readonly secondary: number; readonly subordinate: number } | null;
   readonly line: number;
 }
 
@@ -38,11 +40,16 @@ export const looksLikeDump = (data: Uint8Array): boolean =>
     .split(/\r?\n/)
     .some((line) => DEVICE.test(line));
 
-interface Draft extends Omit<DumpedFunction, 'config' | 'textMsi' | 'textMsix'> {
+interface Draft extends Omit<DumpedFunction, 'config' | `text${string}`> {
   bytes: number[];
   broken: boolean;
+  textId: string | null;
+  textClass: string | null;
   textMsi: number | null;
   textMsix: number | null;
+  textBuses: DumpedFunction['textBuses'];
+  /** The line of its second listing, in which bytes would be another function's or another time's. */
+  again: number | null;
 }
 
 /**
@@ -52,7 +59,9 @@ interface Draft extends Omit<DumpedFunction, 'config' | 'textMsi' | 'textMsix'> 
 export function readDump(file: string, data: Uint8Array, findings: Findings): DumpedFunction[] {
   let text = '';
   for (let i = 0; i < data.length; i += 0x8000) text += String.fromCharCode(...data.subarray(i, i + 0x8000));
-  const lines = text.split('\n');
+  // Some editors put a byte order mark first; quoted and indented listings have the same margin on every line.
+  const lines = text.replace(/^\xef\xbb\xbf/, '').split('\n');
+  const margin = marginOf(lines);
   // What stands behind the last newline: empty, or a line that was cut.
   const cut = lines.pop() ?? '';
   const drafts: Draft[] = [];
@@ -60,12 +69,15 @@ export function readDump(file: string, data: Uint8Array, findings: Findings): Du
   let offset = 0;
   let lost = 0;
   let ignored = 0;
+  let blank = false;
   const found = (code: FindingCode, at: number, line: number, message: string): void =>
     findings.add(code, message, { table: file, offset: at, line });
 
   const take = (raw: string, at: number, line: number): void => {
-    const s = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
+    const line_ = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
+    const s = line_.startsWith(margin) ? line_.slice(margin.length) : line_.trim() === margin.trim() ? '' : line_;
     if (s === '') {
+      blank ||= current !== null;
       current = null;
       return;
     }
@@ -73,15 +85,22 @@ export function readDump(file: string, data: Uint8Array, findings: Findings): Du
     if (header) {
       const draft = startFunction(header, line);
       const twin = drafts.find((d) => d.bdf === draft.bdf);
-      if (twin) found('PCI_FUNCTION_TWICE', at, line, `${draft.bdf} stands in lines ${twin.line} and ${line}`);
-      else drafts.push(draft);
-      current = draft;
+      if (twin) {
+        // One listing may have the text and another the bytes.
+        twin.textId ??= draft.textId;
+        twin.textClass ??= draft.textClass;
+        if (twin.bytes.length > 0) twin.again = line;
+      } else drafts.push(draft);
+      current = twin ?? draft;
       return;
     }
     const bytes = DATA.exec(s);
     if (bytes) {
       if (current === null) {
         if (lost++ === 0) found('LSPCI_ORPHAN_DATA', at, line, 'bytes before any header line');
+      } else if (current.again !== null) {
+        found('PCI_FUNCTION_TWICE', at, line, `${current.bdf} has bytes in lines ${current.line} and ${current.again}`);
+        current = startFunction(DEVICE.exec(current.bdf)!, line); // its bytes go nowhere
       } else addBytes(current, bytes, (code, message) => found(code, at, line, message));
     } else if (/^\s/.test(s)) readText(current, s);
     else if (ignored++ < 3) found('LSPCI_IGNORED_LINE', at, line, JSON.stringify(s.slice(0, 60)));
@@ -94,7 +113,7 @@ export function readDump(file: string, data: Uint8Array, findings: Findings): Du
   if (cut !== '') {
     take(cut, offset, lines.length + 1);
     found('LSPCI_CUT', data.length, lines.length + 1, `the last line has no end: ${JSON.stringify(cut.slice(0, 60))}`);
-  } else if (current !== null && drafts.length > 0) {
+  } else if (current !== null && endsBlank(drafts, blank)) {
     found('LSPCI_NO_FINAL_BLANK', data.length, lines.length, `no empty line behind ${drafts.at(-1)!.bdf}`);
   }
   if (drafts.length === 0) {
@@ -111,7 +130,21 @@ export function readDump(file: string, data: Uint8Array, findings: Findings): Du
     if (!whole && !d.broken)
       findings.add('LSPCI_SHORT_CONFIG', `${d.bdf} has ${n} bytes`, { table: file, offset: null, line: d.line });
   }
-  return drafts.map(({ bytes, broken: _, ...d }) => ({ ...d, config: Uint8Array.from(bytes) }));
+  return drafts.map(({ bytes, broken: _, again: __, ...d }) => ({ ...d, config: Uint8Array.from(bytes) }));
+}
+
+/** Whether an empty line ends each function of this listing, as far as it shows: in lists of one line each none does. */
+const endsBlank = (drafts: readonly Draft[], blank: boolean): boolean =>
+  blank || drafts.length === 1 || drafts.at(-1)!.bytes.length > 0;
+
+/** What stands before every line of a quoted or indented listing. */
+function marginOf(lines: readonly string[]): string {
+  if (lines.some((l) => DEVICE.test(l.trimEnd()))) return '';
+  for (const line of lines) {
+    const margin = /^(?:\s+|(?:> ?)+)(?=[0-9a-f])/i.exec(line)?.[0] ?? '';
+    if (margin !== '' && DEVICE.test(line.slice(margin.length).trimEnd())) return margin;
+  }
+  return '';
 }
 
 function startFunction(header: RegExpExecArray, line: number): Draft {
@@ -136,9 +169,11 @@ function startFunction(header: RegExpExecArray, line: number): Draft {
     textId: words?.[2]?.toLowerCase() ?? null,
     textMsi: null,
     textMsix: null,
+    textBuses: null,
     line,
     bytes: [],
     broken: false,
+    again: null,
   };
 }
 
@@ -172,6 +207,8 @@ function readText(d: Draft | null, line: string): void {
     d.textMsi ??= 0;
     d.textMsix ??= 0;
   }
+  const buses = /^\s+Bus: primary=[0-9a-f]{2}, secondary=([0-9a-f]{2}), subordinate=([0-9a-f]{2})/i.exec(line);
+  if (buses) d.textBuses = { secondary: parseInt(buses[1]!, 16), subordinate: parseInt(buses[2]!, 16) };
   const msix = /Capabilities: \[[0-9a-f]+\] MSI-X: .*?(?:Count|TabSize)=(\d+)/i.exec(line);
   if (msix) d.textMsix = Number(msix[1]);
   const msi = /Capabilities: \[[0-9a-f]+\] (?:MSI|Message Signalled Interrupts): .*?(?:Count|Queue)=\d+\/(\d+)/i.exec(
