@@ -11,9 +11,10 @@ const likely = fc.oneof(
   fc.constant(0),
   fc.nat(255),
 );
-const opcode = fc.constantFrom(1, 2, 3, 4, 5, 6, 0x10, 0x11, 0x12, 0x13, 0x30, 0x46, 0, 0x28, 0x99);
+const opcode = fc.constantFrom(1, 2, 3, 4, 5, 6, 0x10, 0x11, 0x12, 0x13, 0x30, 0x46, 0, 0x28, 0x2a, 0x99);
 
-describe('whatever software writes', () => {
+describe.each(['1', 'both'] as const)('whatever software writes, stages: %s', (which) => {
+  const stages = which === '1' ? 1 : which;
   it('random STEs, CDs and descriptors fault or translate, and never throw', () => {
     fc.assert(
       fc.property(
@@ -25,7 +26,7 @@ describe('whatever software writes', () => {
           addresses: fc.array(fc.tuple(likely, likely, fc.nat(15)), { minLength: 1, maxLength: 6 }),
         }),
         ({ ste, cd, table, good, addresses }) => {
-          const r = new Raw({ ssidBits: 2, cd2l: true }).start();
+          const r = new Raw({ ssidBits: 2, cd2l: true, stages }).start();
           if (good & 1) ste.splice(0, 4, AT.cd | 0xb, 0, 0, 0);
           r.words(AT.strtab + 64 * 8, Uint32Array.from(ste));
           if (!(good & 2)) r.words(AT.cd, Uint32Array.from(cd));
@@ -47,7 +48,7 @@ describe('whatever software writes', () => {
   it('random commands are executed or end in an error that stops the queue; CONS never passes PROD', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(opcode, likely, likely, likely), { minLength: 1, maxLength: 15 }), (commands) => {
-        const r = new Raw().start();
+        const r = new Raw({ stages }).start();
         r.map(0x1000, AT.page | PAGE);
         r.ask(0x1000);
         r.command(...commands.map(([op, a, b, c]) => [((a & 0xffff_ff00) | op) >>> 0, b, a, c]));
@@ -64,7 +65,7 @@ describe('whatever software writes', () => {
   it('random register writes never throw', () => {
     fc.assert(
       fc.property(fc.array(fc.tuple(fc.nat(0xff), likely, fc.boolean()), { maxLength: 30 }), (writes) => {
-        const r = new Raw().start();
+        const r = new Raw({ stages }).start();
         for (const [offset, value, page1] of writes) {
           r.write((offset & ~3) + (page1 ? 0x10000 : 0), value);
           r.ask(RAM);
