@@ -275,8 +275,8 @@ export class PcieFabric {
   private perform(pa: number, bytes: Uint8Array, at: number, n: number, access: number, source: number): boolean {
     const bus = this.bus;
     if (bus.memory.contains(pa, n)) {
-      if (access === READ) bus.memory.readBytes(pa, bytes.subarray(at, at + n));
-      else bus.memory.writeBytes(pa, bytes.subarray(at, at + n));
+      if (access === READ) bus.memory.readBytes(pa, bytes, at, n);
+      else bus.memory.writeBytes(pa, bytes, at, n);
       return true;
     }
     let all = true;

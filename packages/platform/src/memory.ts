@@ -47,6 +47,9 @@ export class PhysicalMemory implements MemoryPort, DirectMemory {
   /** Base of the chunk in `last`, or `NOWHERE`. */
   private lastBase = NOWHERE;
   private last: Uint32Array = ZERO;
+  /** `last` as bytes, as long as `viewed` is `last`. */
+  private view: Uint8Array = new Uint8Array(ZERO.buffer);
+  private viewed: Uint32Array = ZERO;
   private readonly slotKeys = new Float64Array(SLOTS).fill(NaN);
   private readonly slots: Uint32Array[] = new Array<Uint32Array>(SLOTS).fill(ZERO);
 
@@ -144,26 +147,24 @@ export class PhysicalMemory implements MemoryPort, DirectMemory {
     for (let i = 0; i < count; i++) into[at + i] = this.read32(address + 4 * i);
   }
 
-  readBytes(address: number, into: Uint8Array): void {
-    if (into.length && !this.contains(address, into.length)) throw outside(address, into.length);
-    for (let done = 0; done < into.length; ) {
-      const at = address + done;
-      const offset = at % CHUNK;
-      const n = Math.min(into.length - done, CHUNK - offset);
-      this.select(at);
-      into.set(new Uint8Array(this.last.buffer, offset, n), done);
+  /** `count` bytes into `into` from index `first` on. */
+  readBytes(address: number, into: Uint8Array, first = 0, count = into.length - first): void {
+    if (count && !this.contains(address, count)) throw outside(address, count);
+    for (let done = 0; done < count; ) {
+      const offset = this.select(address + done);
+      const n = Math.min(count - done, CHUNK - offset);
+      copy(this.bytes(), offset, into, first + done, n);
       done += n;
     }
   }
 
-  writeBytes(address: number, from: Uint8Array): void {
-    if (from.length && !this.contains(address, from.length)) throw outside(address, from.length);
-    for (let done = 0; done < from.length; ) {
-      const at = address + done;
-      const offset = at % CHUNK;
-      const n = Math.min(from.length - done, CHUNK - offset);
-      this.selectForWrite(at);
-      new Uint8Array(this.last.buffer, offset, n).set(from.subarray(done, done + n));
+  /** `count` bytes of `from` from index `first` on. */
+  writeBytes(address: number, from: Uint8Array, first = 0, count = from.length - first): void {
+    if (count && !this.contains(address, count)) throw outside(address, count);
+    for (let done = 0; done < count; ) {
+      const offset = this.selectForWrite(address + done);
+      const n = Math.min(count - done, CHUNK - offset);
+      copy(from, first + done, this.bytes(), offset, n);
       done += n;
     }
   }
@@ -171,13 +172,11 @@ export class PhysicalMemory implements MemoryPort, DirectMemory {
   fill(address: number, length: number, byte: number): void {
     if (length && !this.contains(address, length)) throw outside(address, length);
     for (let done = 0; done < length; ) {
-      const at = address + done;
-      const offset = at % CHUNK;
+      const offset = this.select(address + done);
       const n = Math.min(length - done, CHUNK - offset);
-      this.select(at);
       if (byte !== 0 || this.last !== ZERO) {
-        this.selectForWrite(at);
-        new Uint8Array(this.last.buffer, offset, n).fill(byte);
+        this.selectForWrite(address + done);
+        this.bytes().fill(byte, offset, offset + n);
       }
       done += n;
     }
@@ -267,6 +266,14 @@ export class PhysicalMemory implements MemoryPort, DirectMemory {
     return address - key * CHUNK;
   }
 
+  private bytes(): Uint8Array {
+    if (this.viewed !== this.last) {
+      this.viewed = this.last;
+      this.view = new Uint8Array(this.last.buffer);
+    }
+    return this.view;
+  }
+
   private locateFar(address: number): number {
     if (address & 3 || !this.contains(address, 4)) return -1;
     return this.select(address) >>> 2;
@@ -314,6 +321,12 @@ export class PhysicalMemory implements MemoryPort, DirectMemory {
 }
 
 export type MemoryState = { address: number; words: Uint32Array }[];
+
+/** A few bytes one by one: a call into the engine costs as much as 16, a window on an array as much as 40. */
+function copy(from: Uint8Array, at: number, to: Uint8Array, start: number, n: number): void {
+  if (n <= 16) for (let i = 0; i < n; i++) to[start + i] = from[at + i]!;
+  else to.set(n === from.length ? from : from.subarray(at, at + n), start);
+}
 
 /** Checks the banks (ascending) and joins adjacent ones. */
 function joined(banks: readonly MemoryBank[]): readonly MemoryBank[] {

@@ -115,6 +115,34 @@ describe('physical memory', () => {
     expect(m.digest()).toBe(before); // not even the part that would have fitted
   });
 
+  it.each([1, 16, 17, 4096, CHUNK + 40])('takes and gives a part of an array: %i bytes, across chunks', (n) => {
+    const m = new PhysicalMemory([{ base: 0, size: 8 * CHUNK }]);
+    const at = CHUNK - (n >> 1);
+    const from = Uint8Array.from({ length: n + 9 }, (_, i) => i * 7 + 1);
+    m.writeBytes(at, from, 5, n);
+    const into = new Uint8Array(n + 9).fill(0xee);
+    m.readBytes(at, into, 3, n);
+    expect(into.subarray(3, n + 3).every((b, i) => b === from[i + 5])).toBe(true);
+    expect([into[2], into[n + 3], m.read8(at - 1), m.read8(at + n)]).toEqual([0xee, 0xee, 0, 0]);
+  });
+
+  it('writes bytes to the chunks of now after a restore, in its own copy after a snapshot', () => {
+    const m = new PhysicalMemory([{ base: 0, size: 2 * CHUNK }]);
+    m.writeBytes(64, new Uint8Array(64).fill(1));
+    const state = m.snapshot();
+    m.writeBytes(64, new Uint8Array(64).fill(2));
+    m.restore(state);
+    expect(m.read32(64)).toBe(0x0101_0101);
+    m.writeBytes(64, new Uint8Array(64).fill(3));
+    const other = new PhysicalMemory([{ base: 0, size: 2 * CHUNK }]);
+    other.restore(state);
+    expect([m.read32(64), other.read32(64), state[0]!.words[16]]).toEqual([0x0303_0303, 0x0101_0101, 0x0101_0101]);
+    m.fill(64, 64, 0);
+    const back = new Uint8Array(64);
+    m.readBytes(64, back);
+    expect([...back].every((b) => b === 0)).toBe(true);
+  });
+
   it('is a map of bytes, whatever is done in whatever order', () => {
     const base = 3 * CHUNK - 64;
     const holes = [
