@@ -109,12 +109,27 @@ export class RadixEntries {
     const step = this.granule | 0;
     let lo = physical | 0;
     let hi = (physical / 2 ** 32) | 0;
-    for (let i = at; i < at + 2 * count; i += 2) {
+    const end = at + 2 * count;
+    for (let i = at; i < end; i += 2) {
       words[i] = lo | rightsLo;
       words[i + 1] = hi | rightsHi;
       lo = (lo + step) | 0;
       if (lo === 0) hi++;
     }
+  }
+
+  /** The first entry of a run that is not empty, or -1. */
+  firstUsed(table: Table, first: number, count: number): number {
+    if (table.used === 0) return -1;
+    const { direct } = this.memory;
+    const at = direct ? direct.locateForWrite(table.address + 8 * first, 8 * count) : -1;
+    if (at < 0) {
+      for (let i = first; i < first + count; i++) if (this.read(table, i)) return i;
+      return -1;
+    }
+    const words = direct!.located;
+    for (let i = at; i < at + 2 * count; i++) if (words[i] !== 0) return first + ((i - at) >> 1);
+    return -1;
   }
 
   /** Empties a run and returns how many entries were not. */
@@ -128,18 +143,14 @@ export class RadixEntries {
       return before - table.used;
     }
     const run = log.length;
-    let to = log.run(table, first, count, 0);
+    const to = log.run(table, first, count, 0);
     const words = direct!.located;
     const saved = log.words;
+    const end = at + 2 * count;
     let taken = 0;
-    for (let i = at; i < at + 2 * count; i += 2) {
-      const lo = words[i]!;
-      const hi = words[i + 1]!;
-      saved[to++] = lo;
-      saved[to++] = hi;
-      if ((lo | hi) !== 0) taken++;
-      words[i] = words[i + 1] = 0;
-    }
+    for (let i = at; i < end; i += 2) if ((words[i]! | words[i + 1]!) !== 0) taken++;
+    saved.set(words.subarray(at, end), to);
+    words.fill(0, at, end);
     log.used(run, taken);
     table.used -= taken;
     return taken;

@@ -279,6 +279,12 @@ export class RadixTable implements DomainTable {
   private search(table: Table, first: number, last: number): Range | null {
     if (table.used === 0) return null;
     const span = this.spans[table.level]!;
+    if (table.level === 0) {
+      const from = this.indexOf(table, first);
+      const index = this.entries.firstUsed(table, from, this.indexOf(table, last) - from + 1);
+      const page = table.base + index * span;
+      return index < 0 ? null : { first: page, last: page + span - 1 };
+    }
     for (let at = first; at <= last; ) {
       const index = this.indexOf(table, at);
       const entry = table.base + index * span;
