@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -151,6 +151,17 @@ describe('doorbell', () => {
       expect(code).toBe(0);
       expect(execFileSync('sh', ['-n'], { input: out, encoding: 'utf8' })).toBe('');
     }
+  });
+
+  it('what the collected script cannot read is left out, and said: an empty file would make the directory unreadable', () => {
+    mkdirSync(join(dir, 'bin'), { recursive: true });
+    writeFileSync(join(dir, 'bin/lspci'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+    writeFileSync(join(dir, 'bin/sudo'), '#!/bin/sh\nexec "$@"\n', { mode: 0o755 });
+    const env = { ...process.env, PATH: `${join(dir, 'bin')}:${process.env['PATH'] ?? ''}` };
+    const r = spawnSync('sh', { input: doorbell('collect', 'mine').out, cwd: dir, env, encoding: 'utf8' });
+    expect(r.status).toBe(0);
+    expect(r.stderr).toContain('left out: mine/pci.txt');
+    expect(existsSync(join(dir, 'mine/pci.txt'))).toBe(false);
   });
 
   it('plugins lists what a configuration exports, and says where a wrong one is wrong', () => {
