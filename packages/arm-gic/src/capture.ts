@@ -1,10 +1,21 @@
-import { getAt } from '@doorbell/bits';
+import { get, getAt } from '@doorbell/bits';
 import { capturedBlock, type CaptureContribution, type PlatformNode } from '@doorbell/platform';
 import { Gicv3 } from './model/gicv3.js';
 import { redistributorSize } from './model/redistributor.js';
 import { Its } from './model/its.js';
-import { gicv2m, GICV3_COMPATIBLE, gicv3, gicv3Node, its, ITS_COMPATIBLE, itsNode, V2M_COMPATIBLE } from './plugin.js';
-import { GICD_SIZE, GICD_TYPER, GICR_TYPER, V2M_MSI_TYPER } from './spec/index.js';
+import {
+  gicv2,
+  GICV2_COMPATIBLES,
+  gicv2m,
+  GICV3_COMPATIBLE,
+  gicv3,
+  gicv3Node,
+  its,
+  ITS_COMPATIBLE,
+  itsNode,
+  V2M_COMPATIBLE,
+} from './plugin.js';
+import { GICD_SIZE, GICD_TYPER, GICV2_GICD_TYPER, GICR_TYPER, V2M_MSI_TYPER } from './spec/index.js';
 
 /** QEMU's virt machine, where neither firmware nor the registers say. */
 const DISTRIBUTOR = 0x0800_0000;
@@ -31,6 +42,15 @@ function gicNode(node: PlatformNode, registers: unknown): PlatformNode {
     ],
     options: { ...node.options, cpus: count, spis: Math.min(spis, 960), virtualLpis },
   };
+}
+
+/** As many CPUs and SPIs as GICD_TYPER says. */
+function gicv2Node(node: PlatformNode, registers: unknown): PlatformNode {
+  const base = node.reg?.[0]?.base;
+  const typer = base === undefined ? undefined : capturedBlock(registers, base)?.words.get(GICV2_GICD_TYPER.$.at);
+  if (typer === undefined) return node;
+  const spis = Math.min(Math.max(32, 32 * get(typer, GICV2_GICD_TYPER.ITLinesNumber)), 960);
+  return { ...node, options: { ...node.options, cpus: get(typer, GICV2_GICD_TYPER.CPUNumber) + 1, spis } };
 }
 
 function v2mNode(node: PlatformNode, registers: unknown): PlatformNode {
@@ -79,6 +99,11 @@ export const captures: readonly CaptureContribution[] = [
       UNMAPPED_COLLECTION: 'send MAPC for the collection',
       NO_REDISTRIBUTOR: 'send MAPC with a redistributor that is there',
     },
+  },
+  {
+    compatible: GICV2_COMPATIBLES,
+    plugin: () => gicv2(null),
+    node: gicv2Node,
   },
   {
     compatible: [V2M_COMPATIBLE],

@@ -160,7 +160,8 @@ function nodesOf(capture: Capture, contributions: readonly CaptureContribution[]
   for (const block of blocksIn(registers)) {
     const { kind } = block;
     const c = contributions.find((x) => x.kind !== undefined && x.kind === kind);
-    const known = nodes.some((n) => (c?.compatible ?? []).includes(n.compatible));
+    const at = block['base'] === undefined ? null : Number(block['base']);
+    const known = nodes.some((n) => (c?.compatible ?? []).includes(n.compatible) || n.reg?.[0]?.base === at);
     if (c?.bare && !known) {
       const first = c.bare(block);
       const node = c.node?.(first, registers) ?? first;

@@ -18,17 +18,11 @@ const LPI_PRIORITY_BYTE = 0xa2;
 /** 16-bit INTIDs are enough: 57,344 LPIs. */
 const MAX_ID_BITS = 16;
 
-/** What drivers of ITSs and message frames ask of the GIC's driver. */
-export interface GicSoftware {
-  /** CPUs that have a redistributor, by processor number. */
+/** What drivers of message frames ask of the GIC's driver. */
+export interface SpiSoftware {
+  /** CPUs that take interrupts, by processor number. */
   readonly cpus: readonly number[];
-  /** All LPIs, shared by every ITS. */
-  readonly lpis: NumberSpace;
-  /** Address of the RD frame: RDbase where GITS_TYPER.PTA = 1. */
-  redistributor(cpu: number): number;
-  /** Writes the LPI's configuration byte. Visible to the hardware after INV and SYNC. */
-  configureLpi(intid: number, enabled: boolean): void;
-  /** Group 1, edge-triggered, routed and enabled. */
+  /** Edge-triggered, routed and enabled. */
   enableSpi(intid: number, cpu: number): void;
   routeSpi(intid: number, cpu: number): void;
   /** Disabled and no longer pending. */
@@ -36,7 +30,19 @@ export interface GicSoftware {
   maskSpi(intid: number, masked: boolean): void;
 }
 
+/** What drivers of ITSs ask besides. */
+export interface GicSoftware extends SpiSoftware {
+  /** All LPIs, shared by every ITS. */
+  readonly lpis: NumberSpace;
+  /** Address of the RD frame: RDbase where GITS_TYPER.PTA = 1. */
+  redistributor(cpu: number): number;
+  /** Writes the LPI's configuration byte. Visible to the hardware after INV and SYNC. */
+  configureLpi(intid: number, enabled: boolean): void;
+}
+
 export const GIC: Token<GicSoftware> = token<GicSoftware>('software:gic');
+/** The same, of whichever version, for message frames. */
+export const SPIS: Token<SpiSoftware> = token<SpiSoftware>('software:spis');
 
 /** Brings up a GICv3: distributor, every redistributor, LPI tables. */
 export class GicDriver implements Driver, GicSoftware {

@@ -12,7 +12,7 @@ import {
   PIDR,
 } from '../spec/index.js';
 import { identify } from './identification.js';
-import { InterruptBank, isArray } from './interrupt-bank.js';
+import { InterruptBank, isArray, isClearing } from './interrupt-bank.js';
 import { IIDR_VALUE } from './redistributor.js';
 
 const REGISTERS = [
@@ -98,8 +98,9 @@ export class Distributor extends RegisterFile {
   load(words: ReadonlyMap<number, number>): string[] {
     const problems: string[] = [];
     for (const [at, value] of words) {
-      if (isArray(at)) this.spis.write(at, value);
-      else if (REGISTERS.some(({ $ }) => at >= $.at && at < $.at + $.width / 8)) this.set(at, value);
+      if (isArray(at)) {
+        if (!isClearing(at)) this.spis.write(at, value);
+      } else if (REGISTERS.some(({ $ }) => at >= $.at && at < $.at + $.width / 8)) this.set(at, value);
       else if (value !== 0)
         problems.push(`${this.name}: 0x${at.toString(16)} = 0x${value.toString(16)} is not modelled`);
     }

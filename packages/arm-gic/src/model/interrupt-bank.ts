@@ -10,6 +10,10 @@ const ROUTERS_END = 0x8000;
 export const isArray = (offset: number): boolean =>
   (offset >= GICD_ARRAYS.IGROUPR && offset < 0xd00) || (offset >= GICD_ARRAYS.IROUTER && offset < ROUTERS_END);
 
+/** ICENABLER, ICPENDR, ICACTIVER: they read as their partners, and what is captured of them must not be written back. */
+export const isClearing = (offset: number): boolean =>
+  offset >= GICD_ARRAYS.ICENABLER && offset < GICD_ARRAYS.IPRIORITYR && (offset & 0x80) !== 0;
+
 /**
  * Interrupts that are not LPIs, by INTID from `first` on: group, enable, pending, active, priority, configuration. The distributor
  * has one for SPIs, each redistributor one for SGIs and PPIs. Only edges set pending: nothing drives a level here.

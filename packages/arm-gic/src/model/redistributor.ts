@@ -14,7 +14,7 @@ import {
   PIDR,
 } from '../spec/index.js';
 import { identify } from './identification.js';
-import { InterruptBank, isArray } from './interrupt-bank.js';
+import { InterruptBank, isArray, isClearing } from './interrupt-bank.js';
 import { Lpis } from './lpis.js';
 
 /** Implementer 0x43b (Arm), as QEMU's GICv3 reports it. */
@@ -121,8 +121,9 @@ export class Redistributor extends RegisterFile {
   load(words: ReadonlyMap<number, number>): string[] {
     const problems: string[] = [];
     for (const [at, value] of words) {
-      if (at >= SGI_FRAME && isArray(at - SGI_FRAME)) this.private.write(at - SGI_FRAME, value);
-      else if (REGISTERS.some(({ $ }) => at >= $.at && at < $.at + $.width / 8)) this.set(at, value);
+      if (at >= SGI_FRAME && isArray(at - SGI_FRAME)) {
+        if (!isClearing(at - SGI_FRAME)) this.private.write(at - SGI_FRAME, value);
+      } else if (REGISTERS.some(({ $ }) => at >= $.at && at < $.at + $.width / 8)) this.set(at, value);
       else if (value !== 0)
         problems.push(`${this.name}: 0x${at.toString(16)} = 0x${value.toString(16)} is not modelled`);
     }

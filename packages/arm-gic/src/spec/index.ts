@@ -1,2 +1,3 @@
 export * from './gic.js';
 export * from './its.js';
+export * from './gicv2.js';

@@ -324,7 +324,7 @@ export class Inspector {
   }
 
   private finish(result: Verdicts, steps: readonly Step[], word: string | undefined): Answer {
-    const { memoryModel } = this.platform;
+    const { memoryModel, bus } = this.platform;
     const lost = steps.find((s) => s.at !== null && s.by !== BUS && this.known.lacks?.(s.at));
     if (lost)
       throw refuse(
@@ -336,7 +336,7 @@ export class Inspector {
           steps: steps.map(showStep),
         },
       );
-    const missing = steps.flatMap((s) => (s.at !== null && s.by !== BUS && !memoryModel.has(s.at) ? [hex(s.at)] : []));
+    const missing = steps.flatMap((s) => (s.at !== null && s.by !== BUS && !memoryModel.has(s.at) && !bus.regionAt(s.at) ? [hex(s.at)] : []));
     const deciding = decidingStep(steps);
     const fault = 'fault' in result ? result.fault.name : null;
     return {
