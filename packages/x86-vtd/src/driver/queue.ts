@@ -45,6 +45,9 @@ export class InvalidationQueue implements Invalidation {
   private tail = 0;
   private sent = 0;
   private sequence = 0;
+  /** The last poll ended because the unit refused something. */
+  private stopped = false;
+  private readonly what: string;
 
   constructor(
     private readonly name: string,
@@ -53,6 +56,7 @@ export class InvalidationQueue implements Invalidation {
     /** CAP.DRD and CAP.DWD: the unit can drain reads and writes under way. */
     private readonly drain: { readonly reads: boolean; readonly writes: boolean },
   ) {
+    this.what = `${name}: invalidation wait`;
     // The ring, and a page whose first word the waits write.
     this.ring = host.pages.allocate(2 * 4096);
     this.status = this.ring + 4096;
@@ -155,7 +159,7 @@ export class InvalidationQueue implements Invalidation {
     this.words.fill(0);
     this.words[0] = DescriptorType.wait | WAIT.SW.mask;
     setLong(this.words, 0, WAIT.DATA, 0, data);
-    setLong(this.words, 0, WAIT.ADDR, Math.floor(address / 2 ** 34), Math.floor(address / 4) >>> 0);
+    setLong(this.words, 0, WAIT.ADDR, Math.floor(address / 2 ** 34) >>> 0, Math.floor(address / 4) >>> 0);
     this.put(at);
   }
 
@@ -171,15 +175,16 @@ export class InvalidationQueue implements Invalidation {
 
   /** Until the wait has written its word (false) or the queue has stopped (true). */
   private poll(): boolean {
-    const { registers } = this;
-    const { memory } = this.host;
-    let stopped = false;
-    this.host.waitUntil(`${this.name}: invalidation wait ${this.sequence}`, () => {
-      if (memory.read32(this.status) === this.sequence) return true;
-      return (stopped = (registers.read32(FSTS.$.at) & FSTS.IQE.mask) !== 0);
-    });
-    return stopped;
+    this.stopped = false;
+    this.host.waitUntil(this.what, this.isOver);
+    return this.stopped;
   }
+
+  /** Made once: a poll allocates nothing. */
+  private readonly isOver = (): boolean => {
+    if (this.host.memory.read32(this.status) === this.sequence) return true;
+    return (this.stopped = (this.registers.read32(FSTS.$.at) & FSTS.IQE.mask) !== 0);
+  };
 
   /**
    * IQE: IQH stands on the refused descriptor. It becomes a wait whose status nobody reads, the error is cleared, and the rest of the batch is done

@@ -41,6 +41,7 @@ export class InvalidationQueue {
   private refuseIn = 0;
   /** Work of an earlier life (before a reset or a restore) is void. */
   private epoch = 0;
+  private turn = this.turnOf(0);
 
   constructor(
     private readonly name: string,
@@ -79,7 +80,7 @@ export class InvalidationQueue {
   }
 
   reset(): void {
-    this.epoch++;
+    this.turn = this.turnOf(++this.epoch);
     this.refuseIn = 0;
     this.enabled = this.busy = false;
   }
@@ -90,15 +91,19 @@ export class InvalidationQueue {
     this.pumping = true;
     while (!this.busy && this.pending()) {
       this.busy = true;
-      const epoch = this.epoch;
-      this.lane.run(() => {
-        if (epoch !== this.epoch) return;
-        this.busy = false;
-        this.consume();
-        this.pump();
-      });
+      this.lane.run(this.turn);
     }
     this.pumping = false;
+  }
+
+  /** One descriptor, of this life of the unit. */
+  private turnOf(epoch: number): () => void {
+    return () => {
+      if (epoch !== this.epoch) return;
+      this.busy = false;
+      this.consume();
+      this.pump();
+    };
   }
 
   /** Whether there is a descriptor to take; an impossible tail or width is an error of its own. */

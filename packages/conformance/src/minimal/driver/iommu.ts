@@ -8,6 +8,7 @@ const FORMAT = quadwords({ levels: 3, table: S.TABLE });
 /** The software: builds what the model walks, without having seen it. */
 export class MinimalUnit extends RadixUnit {
   private readonly streams: number;
+  private readonly isIdle = (): boolean => !get(this.status, S.STATUS.BUSY);
 
   constructor(
     name: string,
@@ -31,7 +32,7 @@ export class MinimalUnit extends RadixUnit {
 
   protected forget(table: RadixTable): void {
     this.registers.write32(S.COMMAND.$.at, table.rootAddress / 4096);
-    this.host.waitUntil(`${this.name} forgets`, () => !get(this.status, S.STATUS.BUSY));
+    this.host.waitUntil(this.name, this.isIdle);
     if (!get(this.status, S.STATUS.REFUSED)) return;
     this.registers.write32(S.STATUS.$.at, S.STATUS.REFUSED.mask);
     throw new HardwareError('COMMAND_REFUSED', `${this.name} refused to invalidate`, 'look at the unit', {});

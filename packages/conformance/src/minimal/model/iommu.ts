@@ -21,9 +21,9 @@ export class MinimalIommu extends RegisterFile implements Model {
     const registers = [S.STREAMS, S.COMMAND, S.STATUS, S.FAULT];
     super({ name, base, size: 0x1000, diagnostics: host.diagnostics, registers });
     const lane = host.clock.lane();
-    this.onWrite(S.COMMAND.$.at, (root) => {
+    this.onWrite(S.COMMAND.$.at, () => {
       setAt(this.words, STATUS, S.STATUS.BUSY, 1);
-      lane.run(() => this.forget(root));
+      lane.run(this.forget);
     });
   }
 
@@ -33,6 +33,7 @@ export class MinimalIommu extends RegisterFile implements Model {
   }
 
   translate(request: Request, out: Outcome): Verdict {
+    const { cache } = this;
     const { memoryModel } = this.host;
     const stream = this.get(S.STREAMS.$.at) * 4096 + request.stream * 8;
     const flags = memoryModel.has(stream) ? memoryModel.read32(stream) : 0;
@@ -41,12 +42,12 @@ export class MinimalIommu extends RegisterFile implements Model {
     if (!(flags & S.TABLE)) return this.fault(request, out, 1);
     const root = join64(memoryModel.read32(stream + 4) & 0xfffff, flags & ~0xfff);
     const page = Math.floor(out.pa / 4096);
-    const found = this.cache.find(root, page);
-    const slot = found >= 0 ? found : this.walk(root, page);
+    let slot = cache.find(root, page);
+    if (slot < 0) slot = this.walk(root, page);
     if (slot < 0) return this.fault(request, out, 2);
-    const rights = this.cache.rights[slot]!;
+    const rights = cache.rights[slot]!;
     if (!(rights & (request.access & WRITE ? S.WRITABLE : S.READABLE))) return this.fault(request, out, 3);
-    out.pa = this.cache.physical[slot]! + (request.lo & 0xfff);
+    out.pa = cache.physical[slot]! + (request.lo & 0xfff);
     out.pageSize = 4096;
     out.permissions = rights;
     return Verdict.translated;
@@ -76,12 +77,12 @@ export class MinimalIommu extends RegisterFile implements Model {
     return -1;
   }
 
-  private forget(root: number): void {
+  private readonly forget = (): void => {
     const refused = this.untilRefusal >= 0 && this.untilRefusal-- === 0;
-    if (!refused) this.cache.forget(root * 4096);
+    if (!refused) this.cache.forget(this.get(S.COMMAND.$.at) * 4096);
     setAt(this.words, STATUS, S.STATUS.BUSY, 0);
     if (refused) setAt(this.words, STATUS, S.STATUS.REFUSED, 1);
-  }
+  };
 
   /** Recorded where no earlier fault waits to be taken. */
   private fault(request: Request, out: Outcome, code: number): Verdict {
