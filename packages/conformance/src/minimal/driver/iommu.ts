@@ -8,7 +8,8 @@ const FORMAT = quadwords({ levels: 3, table: S.TABLE });
 /** The software: builds what the model walks, without having seen it. */
 export class MinimalUnit extends RadixUnit {
   private readonly streams: number;
-  private readonly isIdle = (): boolean => !get(this.status, S.STATUS.BUSY);
+  private readonly status = (): number => this.registers.read32(S.STATUS.$.at);
+  private readonly isIdle = (): boolean => !get(this.status(), S.STATUS.BUSY);
 
   constructor(
     name: string,
@@ -33,22 +34,18 @@ export class MinimalUnit extends RadixUnit {
   protected forget(table: RadixTable): void {
     this.registers.write32(S.COMMAND.$.at, table.rootAddress / 4096);
     this.host.waitUntil(this.name, this.isIdle);
-    if (!get(this.status, S.STATUS.REFUSED)) return;
+    if (!get(this.status(), S.STATUS.REFUSED)) return;
     this.registers.write32(S.STATUS.$.at, S.STATUS.REFUSED.mask);
     throw new HardwareError('COMMAND_REFUSED', `${this.name} refused to invalidate`, 'look at the unit', {});
   }
 
   drainFaults(): UnitFault[] {
-    if (!get(this.status, S.STATUS.FAULT)) return [];
+    if (!get(this.status(), S.STATUS.FAULT)) return [];
     const record = Uint32Array.from({ length: 3 }, (_, i) => this.registers.read32(S.FAULT.$.at + 4 * i));
     this.registers.write32(S.STATUS.$.at, S.STATUS.FAULT.mask);
     const code = getAt(record, 0, S.FAULT.CODE);
     const fault = { unit: this.name, code, name: S.FAULTS[code]!, stream: getAt(record, 0, S.FAULT.STREAM) };
     const address = { addressLo: getAt(record, 0, S.FAULT.LO), addressHi: getAt(record, 0, S.FAULT.HI) };
     return [{ ...fault, ...address, write: getAt(record, 0, S.FAULT.WRITE) === 1 }];
-  }
-
-  private get status(): number {
-    return this.registers.read32(S.STATUS.$.at);
   }
 }

@@ -4,7 +4,6 @@ import type { HardwareHost, Model, Outcome, Request } from '@doorbell/platform';
 import * as S from '../spec/iommu.js';
 
 const STATUS = S.STATUS.$.at / 4;
-const FAULT = S.FAULT.$.at / 4;
 
 /** The hardware: walks the tables that memory holds, remembers translations until it is told to forget them, records one fault. */
 export class MinimalIommu extends RegisterFile implements Model {
@@ -79,9 +78,9 @@ export class MinimalIommu extends RegisterFile implements Model {
 
   private readonly forget = (): void => {
     const refused = this.untilRefusal >= 0 && this.untilRefusal-- === 0;
-    if (!refused) this.cache.forget(this.get(S.COMMAND.$.at) * 4096);
-    setAt(this.words, STATUS, S.STATUS.BUSY, 0);
     if (refused) setAt(this.words, STATUS, S.STATUS.REFUSED, 1);
+    else this.cache.forget(this.get(S.COMMAND.$.at) * 4096);
+    setAt(this.words, STATUS, S.STATUS.BUSY, 0);
   };
 
   /** Recorded where no earlier fault waits to be taken. */
@@ -90,11 +89,8 @@ export class MinimalIommu extends RegisterFile implements Model {
     out.fault = S.FAULTS[code]!;
     out.recorded = !getAt(this.words, STATUS, S.STATUS.FAULT);
     if (!out.recorded) return Verdict.fault;
-    setAt(this.words, FAULT, S.FAULT.STREAM, request.stream);
-    setAt(this.words, FAULT, S.FAULT.CODE, code);
-    setAt(this.words, FAULT, S.FAULT.WRITE, request.access & WRITE ? 1 : 0);
-    setAt(this.words, FAULT, S.FAULT.LO, request.lo);
-    setAt(this.words, FAULT, S.FAULT.HI, request.hi);
+    const write = request.access & WRITE ? 1 : 0;
+    this.update(S.FAULT, { STREAM: request.stream, CODE: code, WRITE: write, LO: request.lo, HI: request.hi });
     setAt(this.words, STATUS, S.STATUS.FAULT, 1);
     return Verdict.fault;
   }
