@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -110,6 +110,41 @@ describe('the machines that come with the examples', () => {
       const { code, err } = run(machine('q35-vtd'), ...args);
       expect(code).toBe(2);
       expect(err.trim().split('\n')).toHaveLength(1);
+    }
+  });
+
+  it('groups that ACS made finer than the dump has them are told', () => {
+    const { reports } = run(machine('virt-smmuv3'), '--vectors', '1');
+    expect(reports[0]!.notes.join()).toMatch(/ACS was switched on.*0000:00:05.0, 0000:01:00.0 share one/);
+  });
+
+  it('a function whose function 0 the dump lacks is driven all the same', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'doorbell-run-'));
+    try {
+      const whole = readFileSync(join(machine('q35-vtd'), 'pci.txt'), 'utf8');
+      const sata = whole.split(/\n\n/).find((block) => /^(?:0000:)?00:1f\.2 /.test(block))!;
+      for (const name of ['DMAR.dat', 'APIC.dat']) cpSync(join(machine('q35-vtd'), name), join(dir, name));
+      writeFileSync(join(dir, 'pci.txt'), `${sata}\n\n`);
+      const { code, reports } = run(dir);
+      expect(code).toBe(0);
+      expect(reports[0]!.functions.map((f) => [f.bdf, f.msi?.vectors.length])).toEqual([['0000:00:1f.2', 1]]);
+      expect(reports[0]!.notes.join()).toMatch(/0000:00:1f\.0 is not in the dump/);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
+
+  it('tables of two machines: one is built, and each unit of the other is a failure', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'doorbell-run-'));
+    try {
+      for (const name of ['DMAR.dat', 'APIC.dat']) cpSync(join(machine('q35-vtd'), name), join(dir, name));
+      cpSync(join(machine('virt-smmuv3'), 'virt.dtb'), join(dir, 'virt.dtb'));
+      const { code, reports } = run(dir);
+      expect(code).toBe(1);
+      expect(reports[0]!.failures.map((f) => [f.code, f.unit])).toEqual([['UNIT_LEFT_OUT', 'dmar0']]);
+      expect(reports[0]!.functions.every((f) => f.iommu === 'smmu0')).toBe(true);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
     }
   });
 

@@ -29,10 +29,26 @@ export function dumpedFunctions(machine: Machine, segment: number): SegmentFunct
     .pci!.functions.map((p) => p.facts.source)
     .filter((s) => s.domain === segment)
     .map((s) => ({ requester: (s.bus << 8) | (s.device << 3) | s.function, config: s.config }));
-  const { roots, leftOut } = functionsFromDump(dumped, segment);
-  const notes = leftOut.map(({ requester, why }) => `${showBdf(requester, segment)} is not modelled: ${why}`);
+  // A dump of some functions only: software finds a device by its function 0, so something is put there.
+  const lacking = new Set(dumped.map((d) => d.requester & ~7));
+  for (const d of dumped) lacking.delete(d.requester);
+  const fillers = [...lacking].map((requester) => ({ requester, config: FUNCTION_0 }));
+  const { roots, leftOut } = functionsFromDump([...dumped, ...fillers], segment);
+  const notes = [
+    ...fillers.map(
+      ({ requester }) => `${showBdf(requester, segment)} is not in the dump: a function without use is put there`,
+    ),
+    ...leftOut
+      .filter((l) => !lacking.has(l.requester))
+      .map(({ requester, why }) => `${showBdf(requester, segment)} is not modelled: ${why}`),
+  ];
   return { roots, standIns: [], notes };
 }
+
+/** Configuration space of an unclassified function of a device with several. */
+const FUNCTION_0 = Uint8Array.from({ length: 256 }, (_, i) =>
+  i < 4 ? [0x36, 0x1b, 0x0f, 0x0d][i]! : i === 0x0b ? 0xff : i === 0x0e ? 0x80 : 0,
+);
 
 /**
  * Test functions where the input says that functions may be, but not which: at each endpoint scope and at the first free place from

@@ -1,4 +1,4 @@
-import { readMachine } from '@doorbell/firmware';
+import { readMachine, type MachineDescription } from '@doorbell/firmware';
 import { PCI } from '@doorbell/pci';
 import type { Platform } from '@doorbell/platform';
 import { readInput } from '../inputs.js';
@@ -36,7 +36,7 @@ export async function runOne(input: string, backends: Backends, how: DriveOption
   try {
     const { functions, failures } = drive(platform, { ...how, standIns, hosts });
     const all = asked(platform, how, functions, [...built.failures, ...failures]);
-    const told = [...notes, ...windowNotes(how, functions)];
+    const told = [...notes, ...windowNotes(how, functions), ...groupNotes(description.groups, functions)];
     return report(input, description.sources.join(' + '), description.kinds, functions, all, told, hosts);
   } finally {
     platform.dispose();
@@ -49,6 +49,16 @@ function windowNotes(how: DriveOptions, functions: readonly FunctionReport[]): s
   if (how.window === undefined || unused.length === 0) return [];
   const whose = unused.length === functions.length ? 'any function' : unused.map((f) => f.bdf).join(', ');
   return [`--window is not used for ${whose}: no page table translates their messages`];
+}
+
+/** Where our groups are finer than those of the dump, and why. */
+function groupNotes(dumped: MachineDescription['groups'], functions: readonly FunctionReport[]): string[] {
+  const groupOf = new Map(functions.map((f) => [f.bdf, f.group]));
+  const split = (dumped ?? []).find((g) => new Set(g.flatMap((bdf) => groupOf.get(bdf) ?? [])).size > 1);
+  if (split === undefined) return [];
+  return [
+    `groups are those after ACS was switched on in ports that have it; in the dump ${split.join(', ')} share one`,
+  ];
 }
 
 /** A run in which nothing could be tried is no success. */
