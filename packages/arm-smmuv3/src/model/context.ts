@@ -76,7 +76,7 @@ export function stage2Context(sid: number, ssid: number, ste: Uint32Array, stage
     ...o,
     tag: stage2.tag,
     world: STAGE2,
-    hash: tagHash(stage2.tag, STAGE2),
+    hash: stage2.hash,
     plain: !o.overrides,
     quick: stage2.half,
     rules: stage2.rules,

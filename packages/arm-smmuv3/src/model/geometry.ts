@@ -20,7 +20,7 @@ export interface Half {
   readonly firstMask: number;
   /** APTable, UXNTable, PXNTable do not count: HADx, and stage 2. */
   readonly had: boolean;
-  /** `base` where `QuickWalk` may be tried: 4 KiB granule, three or four levels, below 2^31; else 0. */
+  /** `base` as a signed word where a quick walk may be tried: 4 KiB granule, three or four levels, below 2^32; else 0. */
   readonly near: number;
 }
 
@@ -58,7 +58,7 @@ export function makeHalf(o: HalfOptions): Half {
     shift,
     firstMask: 2 ** firstBits - 1,
     had: o.had,
-    near: usual && base < 2 ** 31 ? base : 0,
+    near: usual && base < 2 ** 32 ? base | 0 : 0,
   };
 }
 

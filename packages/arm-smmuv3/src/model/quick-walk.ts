@@ -11,7 +11,7 @@ export class QuickWalk {
 
   page(half: Half, hi: number, lo: number): number {
     let entry = half.near;
-    if (entry === 0 || (hi & half.signHi) !== 0) return -1;
+    if (entry <= 0 || (hi & half.signHi) !== 0) return -1;
     const first = half.firstMask << 3;
     if (half.start === 0) {
       entry = this.next(entry | ((hi >>> 4) & first));

@@ -4,13 +4,14 @@ import { ADDRESS_BITS, CLASS, EVENT_ID, STE, startLevelOfSl0, TG0_BITS } from '.
 import type { FaultSite } from './fault-site.js';
 import type { Features } from './features.js';
 import { makeHalf, SECOND, type Half, type WalkRules } from './geometry.js';
-import { META, STAGE2, tagOf, type Tlb } from './tlb.js';
+import { META, STAGE2, tagHash, tagOf, type Tlb } from './tlb.js';
 import { Walker } from './walk.js';
 
 /** What an STE says of its stage 2. */
 export interface Stage2 {
   /** VMID << 16. */
   readonly tag: number;
+  readonly hash: number;
   readonly half: Half;
   readonly rules: WalkRules;
   /** S2PTW: what stage 1 itself reads must not be device memory. */
@@ -27,8 +28,10 @@ export const effectiveS2ps = (ste: Uint32Array, f: Features): number =>
 export function stage2Of(ste: Uint32Array, f: Features): Stage2 {
   const at = (field: Parameters<typeof getAt>[2]) => getAt(ste, 0, field);
   const g = TG0_BITS[at(STE.S2TG)]!;
+  const tag = tagOf(at(STE.S2VMID), 0);
   return {
-    tag: tagOf(at(STE.S2VMID), 0),
+    tag,
+    hash: tagHash(tag, STAGE2),
     half: makeHalf({
       enabled: true,
       had: true,

@@ -1,16 +1,17 @@
 const SLOTS = 4096;
 const MASK = SLOTS - 1;
+/** Of both worlds. */
+const ALL = 2 * SLOTS;
 /** Word 1 of a slot without an entry: bits 31:21 of the real ones are 0. */
 const EMPTY = -1;
 
 /** Rights as the TLB keeps them: unprivileged rwx in bits 2:0, privileged rwx in 5:3. */
 export const PRIVILEGED_SHIFT = 3;
 
-/** Words of an entry: address bits 43:12; address bits 63:44 and the world; tag; what `META` packs. */
+/** Words of an entry: address bits 43:12; address bits 63:44; tag; what `META` packs. */
 export const ENTRY = { PAGE: 0, HIGH: 1, TAG: 2, META: 3, WORDS: 4 } as const;
-/** In word 1: the input is an IPA and stage 2 alone was applied. */
-export const STAGE2 = 1 << 20;
-const WORLD = STAGE2;
+/** The first slot of entries whose input is an IPA: stage 2 alone was applied. They and the others never push each other out. */
+export const STAGE2 = SLOTS;
 /**
  * Rights in bits 5:0; device memory at stage 2 (a mask); log2 of the leaf's size (what a TLBI of any address in it removes); log2 of the page
  * that answers tell; log2 of the granule; level; where both stages are in it, the rights of stage 1 alone; global.
@@ -30,8 +31,8 @@ export interface Scope {
 /** VMID and ASID in one word. */
 export const tagOf = (vmid: number, asid: number): number => (vmid << 16) | asid;
 
-/** Spreads the contexts over the slots. */
-const hashOf = (tag: number, world: number): number => Math.imul(tag ^ world, 0x9e37_79b1) >>> 20;
+/** Spreads the contexts over the slots of their world: a slot is the page's low bits with this. */
+const hashOf = (tag: number, world: number): number => (Math.imul(tag, 0x9e37_79b1) >>> 20) | world;
 export const tagHash = hashOf;
 
 /**
@@ -40,11 +41,11 @@ export const tagHash = hashOf;
  * the size of stage 1; stage 2's own entries serve table walks.
  */
 export class Tlb {
-  readonly words = new Int32Array(SLOTS * ENTRY.WORDS);
+  readonly words = new Int32Array(ALL * ENTRY.WORDS);
   /** Physical address of the piece, by slot. */
-  readonly pa = new Float64Array(SLOTS);
+  readonly pa = new Float64Array(ALL);
   /** What stage 1 gave, where both stages are in the entry. */
-  readonly ipa = new Float64Array(SLOTS);
+  readonly ipa = new Float64Array(ALL);
   /** Pieces of leaves above 4 KiB: while there are none, an invalidation looks at one slot. */
   private large = 0;
   /** Entries that hold for every ASID, under whichever fetched them. */
@@ -57,21 +58,21 @@ export class Tlb {
   /** Slot that holds the page, or -1. Addresses and tags are compared as signed words. */
   find(hi: number, lo: number, tag: number, world: number): number {
     const page = (hi << 20) | (lo >>> 12);
-    const i = (page ^ hashOf(tag, world)) & MASK;
+    const i = (page & MASK) ^ hashOf(tag, world);
     const w = this.words;
     const at = i * 4;
-    return w[at] === page && w[at + 1] === ((hi >>> 12) | world) && w[at + 2] === tag ? i : -1;
+    return w[at] === page && w[at + 1] === hi >>> 12 && w[at + 2] === tag ? i : -1;
   }
 
   /** Caches a leaf's piece and returns its slot. `pa` may be any address in the piece; `meta` as `META` packs it. */
   insert(hi: number, lo: number, tag: number, world: number, pa: number, meta: number): number {
     const page = (hi << 20) | (lo >>> 12);
-    const i = (page ^ hashOf(tag, world)) & MASK;
+    const i = (page & MASK) ^ hashOf(tag, world);
     if ((this.large | this.globals) !== 0) this.drop(i);
     const w = this.words;
     const at = i * 4;
     w[at] = page;
-    w[at + 1] = (hi >>> 12) | world;
+    w[at + 1] = hi >>> 12;
     w[at + 2] = tag;
     w[at + 3] = meta;
     this.pa[i] = pa - (pa & 4095);
@@ -81,8 +82,8 @@ export class Tlb {
   }
 
   /** The same for a page of 4 KiB that is not global, by what the caller has at hand already: most of what is ever cached. */
-  insertPage(page: number, high: number, tag: number, hash: number, pa: number, meta: number): void {
-    const i = (page ^ hash) & MASK;
+  insertPage(page: number, high: number, tag: number, hash: number, pa: number, meta: number): number {
+    const i = (page & MASK) ^ hash;
     if ((this.large | this.globals) !== 0) this.drop(i);
     const at = i * 4;
     const w = this.words;
@@ -91,6 +92,7 @@ export class Tlb {
     w[at + 2] = tag;
     w[at + 3] = meta;
     this.pa[i] = pa;
+    return i;
   }
 
   meta(i: number): number {
@@ -98,14 +100,14 @@ export class Tlb {
   }
 
   clear(): void {
-    for (let i = 0; i < SLOTS; i++) this.words[4 * i + 1] = EMPTY;
+    for (let i = 0; i < ALL; i++) this.words[4 * i + 1] = EMPTY;
     this.large = 0;
     this.globals = 0;
   }
 
   /** Every entry of a VMID and world; with an ASID only its non-global ones. */
   invalidateContext(scope: Scope): void {
-    for (let i = 0; i < SLOTS; i++) {
+    for (let i = scope.world; i < scope.world + SLOTS; i++) {
       if (!this.holds(i, scope)) continue;
       if (scope.asid < 0 || (this.asid(i) === scope.asid && !this.global(i))) this.drop(i);
     }
@@ -118,7 +120,7 @@ export class Tlb {
       if (i >= 0 && this.matches(i, scope, granule, level)) this.drop(i);
       return;
     }
-    for (let i = 0; i < SLOTS; i++) {
+    for (let i = scope.world; i < scope.world + SLOTS; i++) {
       if (!this.holds(i, scope) || !this.matches(i, scope, granule, level)) continue;
       if (this.covers(i, hi, lo)) this.drop(i);
     }
@@ -128,18 +130,17 @@ export class Tlb {
   invalidateRange(scope: Scope, hi: number, lo: number, bytes: number, granule: number, level: number): void {
     const first = (hi >>> 0) * 1048576 + (lo >>> 12);
     const last = first + bytes / 4096 - 1;
-    for (let i = 0; i < SLOTS; i++) {
+    for (let i = scope.world; i < scope.world + SLOTS; i++) {
       if (!this.holds(i, scope) || !this.matches(i, scope, granule, level)) continue;
       const pages = 2 ** (this.sizeBits(i) - 12);
-      const page = (this.words[4 * i + 1]! & (WORLD - 1)) * 2 ** 32 + (this.words[4 * i]! >>> 0);
+      const page = this.words[4 * i + 1]! * 2 ** 32 + (this.words[4 * i]! >>> 0);
       const start = page - (page % pages);
       if (start <= last && start + pages - 1 >= first) this.drop(i);
     }
   }
 
-  private holds(i: number, { world, vmid }: Scope): boolean {
-    const high = this.words[4 * i + 1]!;
-    return high !== EMPTY && (high & WORLD) === world && this.words[4 * i + 2]! >>> 16 === vmid;
+  private holds(i: number, { vmid }: Scope): boolean {
+    return this.words[4 * i + 1]! !== EMPTY && this.words[4 * i + 2]! >>> 16 === vmid;
   }
   private sizeBits(i: number): number {
     return (this.meta(i) >>> SIZE_AT) & 31;
@@ -164,7 +165,7 @@ export class Tlb {
     const beyond = this.sizeBits(i) - 12;
     const w = this.words;
     const page = (hi << 20) | (lo >>> 12);
-    return (w[4 * i + 1]! & (WORLD - 1)) === hi >>> 12 && w[4 * i]! >>> beyond === page >>> beyond;
+    return w[4 * i + 1]! === hi >>> 12 && w[4 * i]! >>> beyond === page >>> beyond;
   }
 
   private drop(i: number): void {

@@ -21,6 +21,7 @@ import { PUSHED, type EventQueue } from './event-queue.js';
 import { FaultSite } from './fault-site.js';
 import type { Features } from './features.js';
 import { RIGHTS } from './geometry.js';
+import { QuickNested } from './quick-nested.js';
 import { QuickWalk } from './quick-walk.js';
 import { fillRecord } from './record.js';
 import type { SmmuRegisters } from './registers.js';
@@ -44,6 +45,8 @@ const DONE = Verdict.translated;
 const RIGHTS_OF = RIGHTS;
 const GLOBAL = 1 << META.GLOBAL;
 const DEVICE = META.DEVICE;
+const STAGE1_AT = META.STAGE1;
+const BOTH = KIND.NESTED;
 /** A page of 4 KiB from level 3, as `META` packs it. */
 const PAGE_META = (12 << META.SIZE) | (12 << META.PAGE) | (12 << META.GRANULE) | (3 << META.LEVEL);
 
@@ -74,6 +77,7 @@ export class Translation {
   private readonly second: SecondStage;
   private readonly first: Walker;
   private readonly quick: QuickWalk;
+  private readonly both: QuickNested;
   private readonly memory: PhysicalMemory;
 
   constructor(
@@ -88,6 +92,7 @@ export class Translation {
     this.second = new SecondStage(name, memoryModel, trace, this.site, this.tlb);
     this.first = new Walker(name, memoryModel, trace, this.site, this.second);
     this.quick = new QuickWalk(memoryModel);
+    this.both = new QuickNested(memoryModel, this.tlb, this.quick);
     const forgotten = () => this.use(NOBODY);
     this.configuration = new Configuration(name, memoryModel, trace, this.site, this.second, forgotten);
     this.contexts = this.configuration.contexts;
@@ -107,11 +112,10 @@ export class Translation {
       if (q.kind !== PLAIN) return this.slow(q, out);
       const { hi, lo } = q;
       const page = (hi << 20) | (lo >>> 12);
-      const i = (page ^ this.hash) & 4095;
+      const i = (page & 4095) ^ this.hash;
       const at = i * 4;
       const w = this.entries;
-      if (w[at] !== page || w[at + 1] !== ((hi >>> 12) | this.world) || w[at + 2] !== this.tag)
-        return this.miss(this.current, q, out);
+      if (w[at] !== page || w[at + 1] !== hi >>> 12 || w[at + 2] !== this.tag) return this.miss(this.current, q, out);
       const a = q.access;
       const meta = w[at + 3]!;
       const rights = (a & BY_PRIVILEGED) === 0 ? meta : meta >>> SHIFT;
@@ -149,7 +153,7 @@ export class Translation {
     const hi = q.hi | 0;
     const lo = q.lo | 0;
     const n = this.quick.page(c.quick, hi, lo);
-    if (n < 0) return this.walked(c, q, out, a);
+    if (n < 0) return c.kind === BOTH ? this.missBoth(c, q, out) : this.walked(c, q, out, a);
     const words = this.memory.located;
     const low = words[n]!;
     const high = words[n + 1]!;
@@ -161,8 +165,27 @@ export class Translation {
     const { tag, world } = this;
     const meta = both | PAGE_META | (world !== 0 && (low & 0x30) === 0 ? DEVICE : 0);
     if ((low & 0x800) === 0 && world === 0) this.tlb.insert(hi, lo, tag, world, base, meta | GLOBAL);
-    else this.tlb.insertPage((hi << 20) | (lo >>> 12), (hi >>> 12) | world, tag, this.hash, base, meta);
+    else this.tlb.insertPage((hi << 20) | (lo >>> 12), hi >>> 12, tag, this.hash, base, meta);
     out.pa = base + (lo & 0xfff);
+    out.pageSize = 4096;
+    out.permissions = rights & 7;
+    return DONE;
+  }
+
+  /** The same of both stages. */
+  private missBoth(c: Context, q: Request, out: Outcome): Verdict {
+    const { both } = this;
+    const a = q.access;
+    const hi = q.hi | 0;
+    const lo = q.lo | 0;
+    if (!both.page(c.lower, c.rules.limit, c.rules.rightsKey, c.stage2!, hi, lo)) return this.walked(c, q, out, a);
+    const rights = (a & BY_PRIVILEGED) === 0 ? both.rights : both.rights >>> SHIFT;
+    const need = (a & WRITE_OR_EXECUTE) === EXECUTE ? EXECUTE : a & DATA;
+    if ((rights & need) !== need) return this.walked(c, q, out, a);
+    const meta = both.rights | PAGE_META | (both.first << STAGE1_AT);
+    const i = this.tlb.insertPage((hi << 20) | (lo >>> 12), hi >>> 12, c.tag, c.hash, both.pa, meta);
+    this.tlb.ipa[i] = both.ipa;
+    out.pa = both.pa + (lo & 0xfff);
     out.pageSize = 4096;
     out.permissions = rights & 7;
     return DONE;
