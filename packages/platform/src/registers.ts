@@ -1,4 +1,4 @@
-import { written, type LayoutInfo } from '@doorbell/bits';
+import { setAt, written, type Field, type LayoutInfo } from '@doorbell/bits';
 import type { MmioRegion } from './bus.js';
 import type { Diagnostics } from './diagnostics.js';
 import { hex } from './address.js';
@@ -79,6 +79,15 @@ export class RegisterFile implements MmioRegion {
   /** Hardware's own update: no access rules. */
   set(offset: number, value: number): void {
     this.words[offset >>> 2] = value;
+  }
+
+  /** The same of named fields, each in one word: `update(FAULT, { CODE: 2, WRITE: 1 })`. For what is rare; `setAt` on `words` allocates nothing. */
+  update<R extends { readonly $: LayoutInfo }>(
+    register: R,
+    fields: Partial<Record<Exclude<keyof R, '$'>, number>>,
+  ): void {
+    for (const [name, value] of Object.entries(fields) as [keyof R, number][])
+      setAt(this.words, register.$.at / 4, register[name] as Field, value);
   }
 
   /** What a write to the word at `offset` does after it was stored. A 64-bit register has a handler per word. */
