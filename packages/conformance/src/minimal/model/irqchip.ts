@@ -71,12 +71,19 @@ export class MinimalIrqchip implements Model, CpuInterface {
   }
 
   private ring(offset: number, number: number): void {
-    const { first, last } = this.numbers;
-    const cpu = Math.floor(offset / 4096);
-    if (offset % 4096 !== DOORBELL.$.at || number < first || number > last) return this.refuse('NO_SUCH_NUMBER', false);
-    this.bits[cpu]![number - first] = 1;
-    if (this.enabled[number - first]) this.tell(number, cpu);
-    else this.refuse('NUMBER_DISABLED', true);
+    const index = number - this.numbers.first;
+    if (!this.enabled[index] || (offset & 0xfff) !== DOORBELL.$.at) return this.unheard(offset, index);
+    this.bits[offset >>> 12]![index] = 1;
+    if (this.host.hooks.delivered.isUsed()) this.tell(index, offset >>> 12);
+  }
+
+  /** A number that is disabled waits; one that is not ours is dropped, as is all beside the doorbell. */
+  private unheard(offset: number, index: number): void {
+    const waits = index >= 0 && index < this.enabled.length && offset % 4096 === DOORBELL.$.at;
+    if (waits) this.bits[offset >>> 12]![index] = 1;
+    const { refused } = this.host.hooks;
+    const name = waits ? 'NUMBER_DISABLED' : 'NO_SUCH_NUMBER';
+    if (refused.isUsed()) refused.call({ by: this.name, code: null, name, recorded: waits });
   }
 
   private execute(command: number): void {
@@ -89,16 +96,13 @@ export class MinimalIrqchip implements Model, CpuInterface {
     this.enabled[index] = get(command, COMMAND.ENABLE);
     for (const [cpu, bits] of this.bits.entries()) {
       if (get(command, COMMAND.CLEAR)) bits[index] = 0;
-      if (fresh && this.enabled[index] && bits[index]) this.tell(this.numbers.first + index, cpu);
+      const heard = fresh && this.enabled[index] && bits[index];
+      if (heard && this.host.hooks.delivered.isUsed()) this.tell(index, cpu);
     }
   }
 
-  private tell(number: number, cpu: number): void {
-    const { delivered } = this.host.hooks;
-    if (delivered.isUsed()) delivered.call({ controller: 'minimal', number, cpu });
-  }
-  private refuse(name: string, recorded: boolean): void {
-    const { refused } = this.host.hooks;
-    if (refused.isUsed()) refused.call({ by: this.name, code: null, name, recorded });
+  private tell(index: number, cpu: number): void {
+    const number = this.numbers.first + index;
+    this.host.hooks.delivered.call({ controller: 'minimal', number, cpu });
   }
 }
