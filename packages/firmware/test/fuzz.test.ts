@@ -38,7 +38,7 @@ function attempt(files: readonly InputFile[], what: string): ReturnType<typeof d
     answered++;
   } catch (error) {
     if (!(error instanceof FirmwareError)) throw new Error(`${what}: ${String(error)}`, { cause: error });
-    if (!error.message.includes(error.file) || error.message.includes('\n'))
+    if (!error.message.includes(error.file ?? '') || error.message.includes('\n'))
       throw new Error(`${what}: does not name its file in one line: ${error.message}`);
     refused++;
     result = error;

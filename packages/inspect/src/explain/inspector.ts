@@ -336,7 +336,9 @@ export class Inspector {
           steps: steps.map(showStep),
         },
       );
-    const missing = steps.flatMap((s) => (s.at !== null && s.by !== BUS && !memoryModel.has(s.at) && !bus.regionAt(s.at) ? [hex(s.at)] : []));
+    const missing = steps.flatMap((s) =>
+      s.at !== null && s.by !== BUS && !memoryModel.has(s.at) && !bus.regionAt(s.at) ? [hex(s.at)] : [],
+    );
     const deciding = decidingStep(steps);
     const fault = 'fault' in result ? result.fault.name : null;
     return {
