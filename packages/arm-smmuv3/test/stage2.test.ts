@@ -245,3 +245,18 @@ describe('TLBIs by VMID and stage', () => {
     expect(r.events().at(-1)![3]).toBe(hex(RNW | SECOND | 0x100));
   });
 });
+
+describe('the memory that answers depend on', () => {
+  it('has both stages’ tables and the CD where they really lie', () => {
+    const r = nested();
+    const lines = [...r.smmu.tables()].map((t) => `${t.what} ${hex(t.at)} ${hex(t.size)}`);
+    expect(lines.filter((l) => !/stream table|event/.test(l))).toEqual([
+      `stage-2 table, level 1 ${hex(TABLE2)} 0x1000`,
+      `stage-2 table, level 2 ${hex(TABLE2 + 0x1000)} 0x1000`,
+      `stage-2 table, level 3 ${hex(TABLE2 + 0x2000)} 0x1000`,
+      `stage-2 table, level 2 ${hex(TABLE2 + 0x3000)} 0x1000`,
+      `CD ${hex(RAM + 0x30_0000)} 0x40`,
+      ...[0, 1, 2, 3].map((n) => `stage-1 table, level ${n} ${hex(AT.root + 0x1000 * n)} 0x1000`),
+    ]);
+  });
+});

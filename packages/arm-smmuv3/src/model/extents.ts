@@ -1,5 +1,5 @@
 import { getAddress, getAt } from '@doorbell/bits';
-import type { PhysicalMemory, TableExtent } from '@doorbell/platform';
+import { Trace, type PhysicalMemory, type TableExtent } from '@doorbell/platform';
 import {
   CD,
   CD_SIZE,
@@ -16,10 +16,17 @@ import {
 import type { StreamTable } from './configuration.js';
 import type { Features } from './features.js';
 import { badCd, badSte, cdBits } from './legality.js';
+import { stage2Of, type Stage2 } from './second-stage.js';
+import { Walker } from './walk.js';
+import { FaultSite } from './fault-site.js';
 import { makeHalf, type Half } from './geometry.js';
 
 /** More pieces than any sane tables have: what damaged ones come to before the list ends. */
 const MOST = 100_000;
+
+/** Where an address of stage 1's own lies; -1: nowhere. */
+type Place = (address: number) => number;
+const HERE: Place = (address) => address;
 
 /** Event records that the queue still holds. */
 export interface EventRecords {
@@ -37,66 +44,85 @@ export function* smmuExtents(
 ): Generator<TableExtent> {
   const seen = new Set<number>();
   const read = (at: number, count: number): Uint32Array | null => {
-    if (!memory.contains(at, 4 * count) || at % 4 !== 0) return null;
+    if (at < 0 || !memory.contains(at, 4 * count) || at % 4 !== 0) return null;
     const words = new Uint32Array(count);
     memory.readWords(at, words);
     return words;
   };
+  const walker = new Walker('', memory, new Trace(), new FaultSite(), null);
+  const through =
+    (s: Stage2): Place =>
+    (ipa) =>
+      walker.walk(s.half, s.rules, null, Math.floor(ipa / 2 ** 32), ipa | 0) === 0 ? walker.pa : -1;
   const fresh = (at: number) => seen.size < MOST && !seen.has(at) && seen.add(at) !== undefined;
 
-  function* tables(half: Half, what: string, table: number, level: number): Generator<TableExtent> {
-    const entries = level === half.start ? half.firstMask + 1 : 2 ** (half.g - 3);
-    if (!memory.contains(table, 8 * entries) || !fresh(table)) return;
-    yield { what: `${what}, level ${level}`, at: table, size: 8 * entries };
-    if (level === 3) return;
-    for (let i = 0; i < entries; i++) {
-      const lo = memory.read32(table + 8 * i);
-      if ((lo & 3) !== 3) continue;
-      const hi = memory.read32(table + 8 * i + 4);
-      yield* tables(half, what, (hi & 0xffff) * 2 ** 32 + ((lo & ~(2 ** half.g - 1)) >>> 0), level + 1);
+  function* tables(half: Half, what: string, table: number, level: number, place: Place): Generator<TableExtent> {
+    const bytes = 8 * (level === half.start ? half.firstMask + 1 : 2 ** (half.g - 3));
+    // what is one piece for a guest need not be one below
+    const step = place === HERE ? bytes : Math.min(bytes, 4096);
+    for (let offset = 0; offset < bytes; offset += step) {
+      const at = place(table + offset);
+      if (at < 0 || !memory.contains(at, step) || !fresh(at)) continue;
+      yield { what: `${what}, level ${level}`, at, size: step };
+      if (level === 3) continue;
+      for (let i = 0; i < step / 8; i++) {
+        const lo = memory.read32(at + 8 * i);
+        if ((lo & 3) !== 3) continue;
+        const hi = memory.read32(at + 8 * i + 4);
+        const next = (hi & 0xffff) * 2 ** 32 + ((lo & ~(2 ** half.g - 1)) >>> 0);
+        yield* tables(half, what, next, level + 1, place);
+      }
     }
   }
 
-  function* context(at: number, ste: Uint32Array): Generator<TableExtent> {
+  function* context(address: number, ste: Uint32Array, place: Place): Generator<TableExtent> {
+    const at = place(address);
     const cd = read(at, 16);
     if (!cd || cd.every((w) => w === 0) || !fresh(at)) return;
     yield { what: 'CD', at, size: CD_SIZE };
     if (badCd(cd, ste, f)) return;
     const half = (upper: boolean, g: number, txsz: number, ttb: number) =>
-      makeHalf({ enabled: true, upper, tbi: false, had: false, txsz, g, ttb });
+      makeHalf({ enabled: true, upper, had: false, txsz, g, ttb });
     const field = (x: Parameters<typeof getAt>[2]) => getAt(cd, 0, x);
     if (field(CD.EPD0) === 0) {
       const h = half(false, TG0_BITS[field(CD.TG0)]!, field(CD.T0SZ), getAddress(cd, 0, CD.TTB0));
-      yield* tables(h, 'stage-1 table', h.base, h.start);
+      yield* tables(h, 'stage-1 table', h.base, h.start, place);
     }
     if (field(CD.EPD1) === 0) {
       const h = half(true, TG1_BITS[field(CD.TG1)]!, field(CD.T1SZ), getAddress(cd, 0, CD.TTB1));
-      yield* tables(h, 'stage-1 table', h.base, h.start);
+      yield* tables(h, 'stage-1 table', h.base, h.start, place);
     }
   }
 
   function* stream(at: number): Generator<TableExtent> {
     const ste = read(at, 16);
-    if (!ste || badSte(ste, f) || getAt(ste, 0, STE.Config) !== CONFIG.S1) return;
+    if (!ste || badSte(ste, f)) return;
+    const config = getAt(ste, 0, STE.Config);
+    if (config < CONFIG.S1) return;
+    const stage2 = config & 2 ? stage2Of(ste, f) : null;
+    if (stage2) yield* tables(stage2.half, 'stage-2 table', stage2.half.base, stage2.half.start, HERE);
+    if (config === CONFIG.S2) return;
+    const place = stage2 ? through(stage2) : HERE;
     const max = cdBits(ste, f);
     const pointer = getAddress(ste, 0, STE.S1ContextPtr);
     const fmt = getAt(ste, 0, STE.S1Fmt);
     if (max === 0 || (fmt !== 1 && fmt !== 2)) {
       const base = pointer - (pointer % (CD_SIZE * 2 ** max));
       const only = max === 0 || getAt(ste, 0, STE.S1DSS) === S1DSS.SSID0 ? 1 : 0;
-      for (let ssid = 0; ssid < Math.max(only, 2 ** max); ssid++) yield* context(base + CD_SIZE * ssid, ste);
+      for (let ssid = 0; ssid < Math.max(only, 2 ** max); ssid++) yield* context(base + CD_SIZE * ssid, ste, place);
       return;
     }
     const split = fmt === 1 ? 6 : 10;
     const count = 2 ** Math.max(0, max - split);
     const base = pointer - (pointer % Math.max(64, 8 * count));
-    if (!memory.contains(base, 8 * count) || !fresh(base)) return;
-    yield { what: 'level-1 CD table', at: base, size: 8 * count };
+    const table = place(base);
+    if (!memory.contains(table, Math.min(8 * count, 4096)) || !fresh(table)) return;
+    yield { what: 'level-1 CD table', at: table, size: place === HERE ? 8 * count : Math.min(8 * count, 4096) };
     for (let i = 0; i < count; i++) {
-      const l1 = read(base + 8 * i, 2)!;
-      if (getAt(l1, 0, L1CD.V) === 0) continue;
+      const l1 = read(place(base + 8 * i), 2);
+      if (!l1 || getAt(l1, 0, L1CD.V) === 0) continue;
       const l2 = getAddress(l1, 0, L1CD.L2PTR);
-      for (let n = 0; n < 2 ** split; n++) yield* context(l2 + CD_SIZE * n, ste);
+      for (let n = 0; n < 2 ** split; n++) yield* context(l2 + CD_SIZE * n, ste, place);
     }
   }
 

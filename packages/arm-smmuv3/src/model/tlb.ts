@@ -81,8 +81,11 @@ export class Tlb {
     return i;
   }
 
-  /** The same for a page of 4 KiB that is not global, by what the caller has at hand already: most of what is ever cached. */
-  insertPage(page: number, high: number, tag: number, hash: number, pa: number, meta: number): number {
+  /**
+   * The same for a page of 4 KiB that is not global, by what the caller has at hand already: most of what is ever cached. The caller puts the
+   * address in `pa`: a double that is passed would be allocated.
+   */
+  insertPage(page: number, high: number, tag: number, hash: number, meta: number): number {
     const i = (page & MASK) ^ hash;
     if ((this.large | this.globals) !== 0) this.drop(i);
     const at = i * 4;
@@ -91,7 +94,6 @@ export class Tlb {
     w[at + 1] = high;
     w[at + 2] = tag;
     w[at + 3] = meta;
-    this.pa[i] = pa;
     return i;
   }
 

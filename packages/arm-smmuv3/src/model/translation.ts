@@ -165,7 +165,7 @@ export class Translation {
     const { tag, world } = this;
     const meta = both | PAGE_META | (world !== 0 && (low & 0x30) === 0 ? DEVICE : 0);
     if ((low & 0x800) === 0 && world === 0) this.tlb.insert(hi, lo, tag, world, base, meta | GLOBAL);
-    else this.tlb.insertPage((hi << 20) | (lo >>> 12), hi >>> 12, tag, this.hash, base, meta);
+    else this.addresses[this.tlb.insertPage((hi << 20) | (lo >>> 12), hi >>> 12, tag, this.hash, meta)] = base;
     out.pa = base + (lo & 0xfff);
     out.pageSize = 4096;
     out.permissions = rights & 7;
@@ -183,7 +183,8 @@ export class Translation {
     const need = (a & WRITE_OR_EXECUTE) === EXECUTE ? EXECUTE : a & DATA;
     if ((rights & need) !== need) return this.walked(c, q, out, a);
     const meta = both.rights | PAGE_META | (both.first << STAGE1_AT);
-    const i = this.tlb.insertPage((hi << 20) | (lo >>> 12), hi >>> 12, c.tag, c.hash, both.pa, meta);
+    const i = this.tlb.insertPage((hi << 20) | (lo >>> 12), hi >>> 12, c.tag, c.hash, meta);
+    this.addresses[i] = both.pa;
     this.tlb.ipa[i] = both.ipa;
     out.pa = both.pa + (lo & 0xfff);
     out.pageSize = 4096;
