@@ -90,7 +90,7 @@ export class IdTable {
 }
 
 /**
- * The device and collection tables and the ITTs in memory, entries in QEMU 7.2's private formats, read afresh each time. A look-up
+ * The device and collection tables and the ITTs in memory, entries in QEMU 7.2's private formats, read at each look-up. A look-up
  * leaves what it found in the fields; nothing is allocated.
  */
 export class ItsTables {

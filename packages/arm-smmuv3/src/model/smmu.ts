@@ -141,8 +141,8 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
     this.registers.reset();
     for (const { $ } of REGISTERS) for (let i = 0; i < $.width / 32; i++) this.registers.set($.at + 4 * i, 0);
     for (const [at, value] of block.words) {
-      if (REGISTERS.some(({ $ }) => at >= $.at && at < $.at + $.width / 8)) this.registers.set(at, value);
-      else if (value !== 0)
+      if (isRegister(at)) this.registers.set(at, value);
+      else if (value !== 0 && !isEcho(at))
         problems.push(`${this.name}: 0x${at.toString(16)} = 0x${value.toString(16)} is not modelled`);
     }
     for (const { $ } of [IDR0, IDR1, IDR5, CR0, CR0ACK, STRTAB_BASE, STRTAB_BASE_CFG])
@@ -238,3 +238,7 @@ export class Smmu implements Model, TranslationUnit, CommandTarget, Restorable {
     t.switch((r.get(CR0ACK.$.at) & CR0.SMMUEN.mask) !== 0);
   }
 }
+
+const isRegister = (at: number): boolean => REGISTERS.some(({ $ }) => at >= $.at && at < $.at + $.width / 8);
+/** Identification registers, and what QEMU shows of one page in the other: they say nothing new. */
+const isEcho = (at: number): boolean => (at & 0xffff) >= 0xfd0 || isRegister(at ^ 0x10000);
