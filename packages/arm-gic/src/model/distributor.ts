@@ -11,7 +11,7 @@ import {
   GICD_TYPER2,
   PIDR,
 } from '../spec/index.js';
-import { identify } from './identification.js';
+import { identify, isIdentification } from './identification.js';
 import { InterruptBank, isArray, isClearing } from './interrupt-bank.js';
 import { IIDR_VALUE } from './redistributor.js';
 
@@ -101,7 +101,7 @@ export class Distributor extends RegisterFile {
       if (isArray(at)) {
         if (!isClearing(at)) this.spis.write(at, value);
       } else if (REGISTERS.some(({ $ }) => at >= $.at && at < $.at + $.width / 8)) this.set(at, value);
-      else if (value !== 0)
+      else if (value !== 0 && !isIdentification(at))
         problems.push(`${this.name}: 0x${at.toString(16)} = 0x${value.toString(16)} is not modelled`);
     }
     if (!words.has(GICD_CTLR.$.at)) problems.push(`${this.name}: GICD_CTLR is missing`);

@@ -10,3 +10,6 @@ export function identify(file: RegisterFile, part: number): void {
   constant(0xffec, 0);
   CIDR.forEach((value, i) => constant(0xfff0 + 4 * i, value));
 }
+
+/** Identification registers of a 64 KiB frame: they say nothing about its state. */
+export const isIdentification = (offset: number): boolean => (offset & 0xffff) >= 0xffd0;

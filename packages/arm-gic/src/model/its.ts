@@ -34,7 +34,7 @@ import {
   PIDR,
 } from '../spec/index.js';
 import { EventCache } from './event-cache.js';
-import { identify } from './identification.js';
+import { identify, isIdentification } from './identification.js';
 import { ItsCommands, type ItsTarget } from './its-commands.js';
 import { ItsTables, REASON } from './its-tables.js';
 import { LPI, type Lpis } from './lpis.js';
@@ -191,7 +191,7 @@ export class Its implements Model, ItsTarget, Restorable {
     r.reset();
     for (const [at, value] of block.words) {
       if (ITS_REGISTERS.some(({ $ }) => at >= $.at && at < $.at + $.width / 8)) r.set(at, value);
-      else if (value !== 0)
+      else if (value !== 0 && !isIdentification(at))
         problems.push(`${this.name}: 0x${at.toString(16)} = 0x${value.toString(16)} is not modelled`);
     }
     for (const { $ } of [GITS_CTLR, GITS_TYPER, GITS_BASER[0]!, GITS_BASER[1]!])

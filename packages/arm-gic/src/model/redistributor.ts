@@ -13,7 +13,7 @@ import {
   SGI_FRAME,
   PIDR,
 } from '../spec/index.js';
-import { identify } from './identification.js';
+import { identify, isIdentification } from './identification.js';
 import { InterruptBank, isArray, isClearing } from './interrupt-bank.js';
 import { Lpis } from './lpis.js';
 
@@ -124,7 +124,7 @@ export class Redistributor extends RegisterFile {
       if (at >= SGI_FRAME && isArray(at - SGI_FRAME)) {
         if (!isClearing(at - SGI_FRAME)) this.private.write(at - SGI_FRAME, value);
       } else if (REGISTERS.some(({ $ }) => at >= $.at && at < $.at + $.width / 8)) this.set(at, value);
-      else if (value !== 0)
+      else if (value !== 0 && !isIdentification(at))
         problems.push(`${this.name}: 0x${at.toString(16)} = 0x${value.toString(16)} is not modelled`);
     }
     for (const { $ } of [GICR_CTLR, GICR_PROPBASER, GICR_PENDBASER])
