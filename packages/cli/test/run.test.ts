@@ -134,6 +134,22 @@ describe('the machines that come with the examples', () => {
     }
   });
 
+  it('an ITS takes messages only where a map leads to it: a host bridge without one is a failure', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'doorbell-run-'));
+    try {
+      const tree = readFileSync(join(machine('virt-smmuv3'), 'virt.dtb'));
+      const at = tree.indexOf('msi-map\0');
+      tree.write('msi-xxx', at, 'latin1');
+      writeFileSync(join(dir, 'virt.dtb'), tree);
+      const { code, reports } = run(dir);
+      expect(code).toBe(1);
+      expect(reports[0]!.failures.map((f) => [f.code, f.bdf])).toEqual([['NO_MSI_CONTROLLER', '0000:01:00.0']]);
+      expect(reports[0]!.functions.map((f) => [f.msi, f.msiController])).toEqual([[null, null]]);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
+
   it('tables of two machines: one is built, and each unit of the other is a failure', () => {
     const dir = mkdtempSync(join(tmpdir(), 'doorbell-run-'));
     try {

@@ -155,6 +155,10 @@ describe('masks and parents of device trees', () => {
       null,
     ]);
   });
+  it('where entries overlap the first one holds, as of_map_id reads them', () => {
+    const m = nodes({ 'iommu-map': [0, 2, 0, 0x1000, 0x100, 2, 0x9000, 0x100] });
+    expect(mapId(find(m, 'pci0').iommuMap!, 0x108)).toEqual({ to: 'smmu0', id: 0x108 });
+  });
   it('an msi-parent has as many cells as its controller says; the cell is no phandle', () => {
     const m = nodes({ 'msi-parent': [1, 3] });
     expect(find(m, 'pci0').msiMap).toEqual([{ inputBase: 0, count: 65536, outputBase: 0, to: 'its0' }]);

@@ -53,7 +53,7 @@ export async function openTarget(what: string, config: DoorbellConfig): Promise<
       `${what}: nothing in it says whether there is an IOMMU: a DMAR, IVRS or IORT table or a device tree does`,
     );
   const built = buildPlatform(machine, new Backends(config), { name: what });
-  drive(built.platform, { standIns: built.standIns, hosts: built.hosts });
+  drive(built.platform, built);
   const gone = built.failures.flatMap(({ code, unit, compatible }) =>
     code === 'NO_BACKEND' && unit !== undefined && typeof compatible === 'string' ? [{ name: unit, compatible }] : [],
   );

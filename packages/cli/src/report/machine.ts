@@ -142,10 +142,11 @@ function iommuRow(u: IommuDescription, m: MachineDescription, limit: number): st
   ];
 }
 
-/** Who reaches an SMMU through id mappings. */
+/** Who reaches an SMMU through id mappings or streams of its own. */
 function mappedTo(u: IommuDescription, m: MachineDescription): string[] {
   const name = `${u.type}@${u.base ?? '?'}`;
-  return [...new Set(m.idMappings.filter((x) => x.to === name).map((x) => x.from))];
+  const mapped = m.idMappings.filter((x) => x.to === name).map((x) => x.from);
+  return [...new Set([...mapped, ...m.streams.filter((s) => s.to === name).map((s) => s.device)])];
 }
 const shortened = (names: readonly string[]): string[] =>
   names.length > 5 ? [...names.slice(0, 4), `${names.length - 4} more`] : [...names];

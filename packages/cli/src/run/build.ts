@@ -33,6 +33,8 @@ export interface MachinePlatform {
   readonly standIns: ReadonlySet<string>;
   /** What was assumed, changed or left out. */
   readonly notes: readonly string[];
+  /** Controllers that take only what a map sends to them. */
+  readonly byMap: ReadonlySet<string>;
   /** By host bridge: who translates and who takes MSIs, also where nobody models them. */
   readonly hosts: readonly PlatformNode[];
 }
@@ -48,6 +50,8 @@ export interface BuildOptions {
 const RAM = 2 ** 29;
 const GIB4 = 2 ** 32;
 const MIB = 2 ** 20;
+/** Who takes messages where a map says so; local APICs take those of all. */
+const BY_MAP = new Set<string>([COMPATIBLE.its, COMPATIBLE.v2m]);
 /** Who takes messages. */
 const CONTROLLERS = new Set<string>([COMPATIBLE.apic, COMPATIBLE.its, COMPATIBLE.v2m, COMPATIBLE.mpicMsi]);
 
@@ -62,7 +66,7 @@ export function buildPlatform(machine: Machine, backends: Backends, options: Bui
       machine,
       withApic(
         machine,
-        withQoriq(machine, description, unique(read.nodes), (n) => backends.models(n), notes),
+        withQoriq(machine, description, unique(read.nodes, notes), (n) => backends.models(n), notes),
         notes,
       ),
     ),
@@ -125,7 +129,8 @@ export function buildPlatform(machine: Machine, backends: Backends, options: Bui
       units = units.filter((n) => !blamed.has(n.name));
       continue;
     }
-    return { platform, description, failures, standIns: plan.standIns, notes: [...new Set(notes)], hosts };
+    const byMap = new Set(units.filter((n) => BY_MAP.has(n.compatible)).map((n) => n.name));
+    return { platform, description, failures, standIns: plan.standIns, notes: [...new Set(notes)], hosts, byMap };
   }
 }
 

@@ -74,6 +74,10 @@ export interface DriveOptions {
   /** Only these functions. */
   readonly only?: (device: PciDevice) => boolean;
   readonly standIns?: ReadonlySet<string>;
+  /** Controllers that take messages only where a map leads to them (ITS, GICv2m): one that is alone is no reason to send to it. */
+  readonly byMap?: ReadonlySet<string>;
+  /** What was found missing when the platform was built. */
+  readonly failures?: readonly Failure[];
   /** Host bridges as the machine has them: a function behind something that nobody models is left alone. */
   readonly hosts?: readonly PlatformNode[];
 }
@@ -118,11 +122,17 @@ class Driver {
       window: null,
       msi: null,
       iommu: unit ?? iommu.unitOf(device)?.name ?? null,
-      msiController: controller ?? this.rootOf(device),
+      msiController: controller ?? this.unmappedRoot(device),
     };
-    // What is missing (NO_BACKEND, NO_MSI_CONTROLLER) was told when the platform was built.
+    // What is missing (NO_BACKEND) was told when the platform was built.
     if ((unit && !present.has(unit)) || (controller && !present.has(controller))) return base;
-    if (this.options.hosts && base.msiController === null) return base;
+    if (this.options.hosts && base.msiController === null) {
+      // Said once where there is none at all.
+      if (this.options.failures?.some((f) => f.code === 'NO_MSI_CONTROLLER')) return base;
+      const message = 'no msi-map or msi-parent of its host bridge leads to an MSI controller that is modelled';
+      this.failures.push({ bdf: device.name, code: 'NO_MSI_CONTROLLER', message });
+      return base;
+    }
     try {
       const domain = this.domainOf(device);
       const vectors = this.enable(device);
@@ -210,6 +220,12 @@ class Driver {
       }
       return { index, ...shown(vectors.message(index)), masked: maskedOf(device, vectors, index), ...seen };
     });
+  }
+
+  /** Who takes a function's messages where no map says so. */
+  private unmappedRoot(device: PciDevice): string | null {
+    const root = this.rootOf(device);
+    return root !== null && this.options.byMap?.has(root) ? null : root;
   }
 
   private rootOf(device: PciDevice): string | null {

@@ -7,7 +7,7 @@ import type { AddressSpace } from './space.js';
 export const isHost = (node: PlatformNode): boolean => node.options?.['functions'] !== undefined;
 
 /** Two host bridges of one name or segment, as damaged or unusual trees have them, become two. */
-export function unique(nodes: readonly PlatformNode[]): PlatformNode[] {
+export function unique(nodes: readonly PlatformNode[], notes: string[]): PlatformNode[] {
   const names = new Set<string>();
   const segments = new Set<number>();
   return nodes.map((node) => {
@@ -16,7 +16,9 @@ export function unique(nodes: readonly PlatformNode[]): PlatformNode[] {
     names.add(name);
     if (!isHost(node)) return name === node.name ? node : { ...node, name };
     segment ??= 0;
+    const wanted = segment;
     while (segments.has(segment)) segment++;
+    if (segment !== wanted) notes.push(`${name}: segment ${wanted} has another host bridge, so it is ${segment} here`);
     segments.add(segment);
     return { ...node, name, segment };
   });

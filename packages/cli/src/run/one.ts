@@ -32,9 +32,9 @@ export async function runOne(input: string, backends: Backends, how: DriveOption
   const machine = readMachine(readInput(input));
   const vectors = Math.max(how.vectors ?? 4, 1);
   const built = buildPlatform(machine, backends, { name: input, vectors: Math.min(vectors, 2048) });
-  const { platform, description, standIns, notes, hosts } = built;
+  const { platform, description, notes, hosts } = built;
   try {
-    const { functions, failures } = drive(platform, { ...how, standIns, hosts });
+    const { functions, failures } = drive(platform, { ...how, ...built });
     const all = asked(platform, how, functions, [...built.failures, ...failures]);
     const told = [...notes, ...windowNotes(how, functions), ...groupNotes(description.groups, functions)];
     return report(input, description.sources.join(' + '), description.kinds, functions, all, told, hosts);

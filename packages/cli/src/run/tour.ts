@@ -52,7 +52,7 @@ export const asItShould = (t: MachineTour): boolean =>
 export function tourOf(name: string, machine: Machine, backends: Backends): MachineTour {
   const build: Build = (adjust = (n) => n) => buildPlatform(machine, backends, { name, adjust });
   const { functions, failures, kinds, nodes } = using(build(), (b) => {
-    const driven = drive(b.platform, { standIns: b.standIns, hosts: b.hosts });
+    const driven = drive(b.platform, b);
     const all = [...b.failures, ...driven.failures];
     return { functions: driven.functions, failures: all, kinds: b.description.kinds, nodes: b.platform.allNodes };
   });

@@ -84,8 +84,8 @@ export function treeNodes(machine: Machine, d: MachineDescription, omissions: Om
       return entries;
     });
   const hosts = d.pciHosts.map((h, i): PlatformNode => {
-    const iommuMap = map(h, 'iommu-map');
-    const msiMap = map(h, 'msi-map');
+    const iommuMap = firstWins(map(h, 'iommu-map'));
+    const msiMap = firstWins(map(h, 'msi-map'));
     // `msi-parent` without a map: every function, under its requester id.
     const parent = msiMap.length > 0 ? undefined : h.msiParents.map((p) => named.get(p)).find((p) => p !== undefined);
     if (parent !== undefined) msiMap.push({ inputBase: 0, count: 65536, outputBase: 0, to: parent });
@@ -110,6 +110,13 @@ const MSI = {
   gicv2m: ['v2m', COMPATIBLE.v2m],
   'mpic-msi': ['msi', COMPATIBLE.mpicMsi],
 } as const;
+
+/** Linux' of_map_id takes the first entry that holds an id; of a node's map the last one counts. */
+const firstWins = (map: IdMapEntry[]): IdMapEntry[] =>
+  map.some((m, i) => map.slice(0, i).some((o) => overlaps(m.inputBase, m.count, o.inputBase, o.count)))
+    ? map.reverse()
+    : map;
+const overlaps = (a: number, an: number, b: number, bn: number): boolean => a < b + bn && b < a + an;
 
 /**
  * The entries of one mapping. A mask is applied before the lookup (`iommu-map-mask`), so ids that differ only in the bits that
