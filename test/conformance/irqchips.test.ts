@@ -4,7 +4,10 @@ import { describe, it } from 'vitest';
 import { irqchips } from './irqchips.js';
 
 const long = process.env['DOORBELL_LONG'] === '1';
-const policies = [immediate(), after(3), ...(long ? Array.from({ length: 20 }, (_, i) => seeded(i + 1)) : [seeded(1)])];
+const policies = [
+  immediate(),
+  ...(long ? [after(3), ...Array.from({ length: 20 }, (_, i) => seeded(i + 1))] : [seeded(1)]),
+];
 
 for (const { name, supports, factory } of irqchips) {
   console.log(`${name}, alone: left out of the kit: ${excluded(supports).join(', ') || 'nothing'}`);

@@ -1,4 +1,4 @@
-import { gicv2m, gicv3, its, itsNode, v2mNode, type Its } from '@doorbell/arm-gic';
+import { gicv2, gicv2m, gicv3, its, itsNode, v2mNode, type Its } from '@doorbell/arm-gic';
 import { plainDevice, type IrqchipFactory, type IrqchipSupports } from '@doorbell/conformance';
 import { mpic } from '@doorbell/powerpc-mpic';
 import { Platform, definePlugin, type PlatformNode, type Plugin } from '@doorbell/platform';
@@ -35,7 +35,7 @@ const factory =
     return {
       platform,
       devices: [plainDevice(0x08), plainDevice(0x10), plainDevice(0x108)],
-      cpus: [0, 1],
+      cpus: [0, 1, 2],
       refuse: (k) => {
         for (const name of itses) (platform.model(name) as Its).refuseCommand(k);
       },
@@ -53,7 +53,7 @@ export const irqchips: readonly Irqchip[] = [
       refusals: false, // vectors exist by being named in messages
       hostileRegisters: [{ base: 0xfee0_0000, size: 0x10_0000 }],
     },
-    factory: factory(() => [apic({ cpus: 2 }), bridge('apic', 'apic')]),
+    factory: factory(() => [apic({ cpus: 3 }), bridge('apic', 'apic')]),
   },
   {
     name: 'arm-gic ITS',
@@ -72,7 +72,7 @@ export const irqchips: readonly Irqchip[] = [
     },
     factory: factory(
       () => [
-        gicv3({ cpus: 2, redistributors: 0x080a_0000, idBits: 14 }),
+        gicv3({ cpus: 3, redistributors: 0x080a_0000, idBits: 14 }),
         its({ name: 'its0', commandErrors: 'stall' }),
         bridge('its0', 'its1'),
       ],
@@ -94,7 +94,26 @@ export const irqchips: readonly Irqchip[] = [
       ],
     },
     factory: factory(
-      () => [gicv3({ cpus: 2 }), gicv2m({ name: 'v2m0', baseSpi: 80, spis: 64 }), bridge('v2m0', 'v2m1')],
+      () => [gicv3({ cpus: 3 }), gicv2m({ name: 'v2m0', baseSpi: 80, spis: 64 }), bridge('v2m0', 'v2m1')],
+      [v2mNode({ name: 'v2m1', base: 0x0803_0000, baseSpi: 144, spis: 64 })],
+    ),
+  },
+  {
+    name: 'arm-gic GICv2 and GICv2m',
+    supports: {
+      affinity: true,
+      movesAlone: true,
+      masks: true,
+      twoControllers: true,
+      refusals: false,
+      hostileRegisters: [
+        { base: 0x0800_0000, size: 0x1000 },
+        { base: 0x0801_0000, size: 0x1000 },
+        { base: 0x0802_0000, size: 0x1000 },
+      ],
+    },
+    factory: factory(
+      () => [gicv2({ cpus: 3 }), gicv2m({ name: 'v2m0', baseSpi: 80, spis: 64 }), bridge('v2m0', 'v2m1')],
       [v2mNode({ name: 'v2m1', base: 0x0803_0000, baseSpi: 144, spis: 64 })],
     ),
   },
@@ -111,6 +130,6 @@ export const irqchips: readonly Irqchip[] = [
         { base: 0xfe05_0000, size: 0x4000 },
       ],
     },
-    factory: factory(() => [mpic({ cpus: 2, version }), bridge('msi0', version >= 0x0400 ? 'msi1' : 'msi0')]),
+    factory: factory(() => [mpic({ cpus: 3, version }), bridge('msi0', version >= 0x0400 ? 'msi1' : 'msi0')]),
   })),
 ];

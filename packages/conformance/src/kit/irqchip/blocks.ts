@@ -4,7 +4,7 @@ import { send } from '../probe.js';
 import type { IrqchipCase } from './subject.js';
 
 /** More than any controller has. */
-const MANY = 1_000_000;
+const MANY = 100_000;
 /** Controllers up to this size are filled to the last vector. */
 const FILLED = 10_000;
 
@@ -57,10 +57,10 @@ export const blockCases: readonly IrqchipCase[] = [
       const live = lab.enable(lab.b, 1, { cpus });
       const before = fingerprint(lab);
       const digest = lab.interrupts.digest();
-      const error = throwsCode('IRQ_EXHAUSTED', 'a million vectors', () => lab.enable(lab.a, MANY, { cpus }));
+      const error = throwsCode('IRQ_EXHAUSTED', 'more vectors than there are', () => lab.enable(lab.a, MANY, { cpus }));
       const available = error.details['available'] as number;
       check(Number.isInteger(available) && available > 0, `available is ${String(available)}`);
-      throwsCode('IRQ_EXHAUSTED', 'a million consecutive ones', () =>
+      throwsCode('IRQ_EXHAUSTED', 'more consecutive ones', () =>
         lab.enable(lab.a, MANY, { cpus, contiguous: true }),
       );
       throwsCode('IRQ_EXHAUSTED', 'on every CPU', () => lab.enable(lab.a, MANY));
