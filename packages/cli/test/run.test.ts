@@ -150,6 +150,21 @@ describe('the machines that come with the examples', () => {
     }
   });
 
+  it('a unit of impossible size is left out, and leaves room for the others', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'doorbell-run-'));
+    try {
+      const tree = readFileSync(join(machine('virt-smmuv3'), 'virt.dtb'));
+      const at = tree.indexOf(Buffer.from([0, 0, 0, 0, 0x09, 0x05, 0, 0, 0, 0, 0, 0]));
+      tree.writeUInt32BE(0x10000, at + 8);
+      writeFileSync(join(dir, 'virt.dtb'), tree);
+      const { code, reports } = run(dir);
+      expect(code).toBe(1);
+      expect(reports[0]!.failures.map((f) => [f.code, f.unit])).toEqual([['UNIT_LEFT_OUT', 'smmu0']]);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
+
   it('tables of two machines: one is built, and each unit of the other is a failure', () => {
     const dir = mkdtempSync(join(tmpdir(), 'doorbell-run-'));
     try {

@@ -83,9 +83,15 @@ export function buildPlatform(machine: Machine, backends: Backends, options: Bui
     if (node.compatible === COMPATIBLE.ioapic) notes.push(`${node.name}: no plugin models it`);
     else failures.push(noBackend(node));
   }
+  // A damaged size would leave no room for anything else.
+  for (const n of units.filter((u) => u.reg?.some((r) => r.size > GIB4))) {
+    const message = `${n.name} is left out: its registers would take more than 4 GiB`;
+    failures.push({ bdf: null, code: 'UNIT_LEFT_OUT', message, unit: n.name });
+    units = units.filter((u) => u !== n);
+  }
   for (const u of description.iommus) {
     const same = (n: PlatformNode): boolean => n.name === u.name && n.reg?.[0]?.base === Number(u.base);
-    if (units.some(same)) continue;
+    if (units.some(same) || failures.some((f) => f.unit === u.name && f.code === 'UNIT_LEFT_OUT')) continue;
     const why = read.omitted.find((o) => o.name === u.name)?.why ?? 'another table describes the machine';
     const where = u.base === null ? '' : ` at ${u.base}`;
     const message = `${u.name} (${u.type}${where}) is left out: ${why}`;
