@@ -1,4 +1,4 @@
-import { decode, getAddress, getAt, type AnyLayout } from '@doorbell/bits';
+import { decode, getAddress, getAt } from '@doorbell/bits';
 import {
   capturedBlock,
   RegisterFile,
@@ -12,9 +12,6 @@ import {
 } from '@doorbell/platform';
 import {
   BASER_TYPE,
-  CTE,
-  DTE,
-  FIRST_LPI,
   GITS_BASER,
   GITS_CBASER,
   GITS_CREADR,
@@ -24,7 +21,6 @@ import {
   GITS_PIDR2,
   GITS_TRANSLATER_AT,
   GITS_TYPER,
-  ITE,
   ITE_SIZE,
   ITS_COMMAND,
   ITS_COMMAND_SIZE,
@@ -36,6 +32,7 @@ import {
 import { EventCache } from './event-cache.js';
 import { identify, isIdentification } from './identification.js';
 import { ItsCommands, type ItsTarget } from './its-commands.js';
+import { ItsSteps } from './its-steps.js';
 import { ItsTables, REASON } from './its-tables.js';
 import { LPI, type Lpis } from './lpis.js';
 import { IIDR_VALUE } from './redistributor.js';
@@ -100,6 +97,7 @@ export class Its implements Model, ItsTarget, Restorable {
   private readonly registers: ItsRegisters;
   private readonly commands: ItsCommands;
   private readonly cache = new EventCache();
+  private readonly steps: ItsSteps;
   private readonly lane: Lane;
   private readonly word = new Uint32Array(ITS_COMMAND_SIZE / 4);
   private readonly doorbell: string;
@@ -119,6 +117,7 @@ export class Its implements Model, ItsTarget, Restorable {
     this.regions = [r];
     this.doorbell = `0x${(base + GITS_TRANSLATER_AT).toString(16)}`;
     this.tables = new ItsTables(host.memoryModel);
+    this.steps = new ItsSteps(name, host, this.tables);
     this.commands = new ItsCommands(this.tables, this);
     this.lane = host.clock.lane();
     r.message = (event, source) => this.message(Math.max(source, 0), event);
@@ -211,7 +210,7 @@ export class Its implements Model, ItsTarget, Restorable {
   /** A write to GITS_TRANSLATER: steps of the fact sheet's §4. */
   private message(device: number, event: number): void {
     const { trace } = this.host;
-    if (trace.on) this.tell('GITS_TRANSLATER', null, [event], '', `DeviceID ${device}, EventID ${event}`);
+    if (trace.on) this.steps.tell('GITS_TRANSLATER', null, [event], '', `DeviceID ${device}, EventID ${event}`);
     else {
       const slot = this.cache.find(device, event);
       if (slot >= 0) return this.again(device, event, slot);
@@ -236,11 +235,11 @@ export class Its implements Model, ItsTarget, Restorable {
   private raiseInterrupt(device: number, event: number): string {
     const t = this.tables;
     const reason = t.findInterrupt(device, event);
-    if (this.host.trace.on) this.showEvent(reason);
+    if (this.host.trace.on) this.steps.event(reason);
     if (reason !== REASON.OK) return REFUSALS[reason]!;
     const { intid, icid } = t;
     const collection = t.findCollection(icid);
-    if (this.host.trace.on) this.showCollection(collection);
+    if (this.host.trace.on) this.steps.collection(collection);
     if (collection !== REASON.OK) return 'UNMAPPED_COLLECTION';
     if (this.enabled) this.cache.fill(device, event, intid, icid, t.cpu);
     return this.deliver(device, event, intid, icid, t.cpu);
@@ -250,7 +249,7 @@ export class Its implements Model, ItsTarget, Restorable {
     const lpis = this.gic.lpis(cpu);
     if (lpis === undefined) return 'NO_REDISTRIBUTOR';
     const state = lpis.setPending(intid);
-    if (this.host.trace.on) this.showLpi(lpis, intid, state);
+    if (this.host.trace.on) this.steps.lpi(lpis, intid, state);
     if (state === LPI.OFF) return 'LPIS_OFF';
     if (state === LPI.OUT_OF_RANGE) return 'LPI_OUT_OF_RANGE';
     if (state === LPI.DISABLED) return 'LPI_DISABLED';
@@ -272,7 +271,7 @@ export class Its implements Model, ItsTarget, Restorable {
   }
 
   private refuse(name: string, why: string): void {
-    if (this.host.trace.on) this.tell('message dropped', null, [], name, why);
+    if (this.host.trace.on) this.steps.tell('message dropped', null, [], name, why);
     const { refused } = this.host.hooks;
     const refusal: Refusal = { by: this.name, code: null, name, recorded: false };
     if (refused.isUsed()) refused.call(refusal);
@@ -338,7 +337,7 @@ export class Its implements Model, ItsTarget, Restorable {
     const name = ITS_OP_NAMES[op] ?? `0x${op.toString(16)}`;
     const number = 0x010000 | ((op === 4 ? 5 : op) << 8) | reason; // CLEAR's errors carry 05
     if (trace.on)
-      this.tell(
+      this.steps.tell(
         `command ${name}`,
         at,
         [...w],
@@ -358,74 +357,6 @@ export class Its implements Model, ItsTarget, Restorable {
     this.tables.configure(this.registers.words);
     this.cache.clear();
     this.enabled = (this.registers.get(GITS_CTLR.$.at) & GITS_CTLR.Enabled.mask) !== 0;
-  }
-
-  private showEvent(reason: number): void {
-    const t = this.tables;
-    const { level1At } = t.devices;
-    const memory = this.host.memoryModel;
-    if (level1At >= 0 && memory.has(level1At)) {
-      const words = [memory.read32(level1At), memory.read32(level1At + 4)];
-      const valid = words[1]! >>> 31 === 1;
-      this.tell('ITS level-1 device table entry', level1At, words, '', valid ? 'next page' : 'invalid');
-      if (!valid) return;
-    }
-    if (reason === REASON.DEVICE_RANGE) return;
-    const why =
-      reason === REASON.DEVICE_UNMAPPED
-        ? 'device not mapped'
-        : reason === REASON.EVENT_RANGE
-          ? 'EventID beyond Size'
-          : 'mapped';
-    this.show('GITS DTE', t.dteAt, DTE, t.dte, why);
-    if (reason === REASON.DEVICE_UNMAPPED || reason === REASON.EVENT_RANGE) return;
-    this.show(
-      'GITS ITE',
-      t.iteAt,
-      ITE,
-      t.ite,
-      reason === REASON.OK ? `LPI ${t.intid}, collection ${t.icid}` : 'event not mapped',
-    );
-  }
-
-  private showCollection(reason: number): void {
-    const t = this.tables;
-    if (reason === REASON.COLLECTION_RANGE) return this.tell('ICID', null, [t.icid], '', 'beyond the collection table');
-    this.show(
-      'GITS CTE',
-      t.cteAt,
-      CTE,
-      t.cte,
-      reason === REASON.OK ? `redistributor ${t.cpu}` : 'collection not mapped',
-    );
-  }
-
-  private showLpi(lpis: Lpis, intid: number, state: number): void {
-    const why = [
-      'enabled: signalled',
-      'pending already',
-      'disabled: pending, not delivered',
-      'EnableLPIs = 0',
-      'INTID out of range',
-    ];
-    if (state === LPI.OFF || state === LPI.OUT_OF_RANGE) return this.tell(`LPI ${intid}`, null, [], '', why[state]!);
-    const at = lpis.propBase + intid - FIRST_LPI;
-    const byte = lpis.configuration(intid);
-    this.tell(
-      `LPI ${intid} configuration byte`,
-      at,
-      [byte],
-      `priority 0x${(byte & 0xfc).toString(16)}, enable ${byte & 1}`,
-      why[state]!,
-    );
-  }
-
-  private show(what: string, at: number, layout: AnyLayout, words: Uint32Array, why: string): void {
-    this.tell(what, at < 0 ? null : at, [...words], decode(layout, words), why);
-  }
-
-  private tell(what: string, at: number | null, words: number[], decoded: string, why: string): void {
-    this.host.trace.step({ by: this.name, what, at, words, decoded, why });
   }
 }
 
