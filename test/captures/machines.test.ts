@@ -17,6 +17,7 @@ const MACHINES = {
   'x86-vtd-passthrough': 105,
   'x86-vtd-high-busy': 260,
   'x86-vtd-39bit-noremap': 233,
+  'x86-vtd-bridges': 395,
   'arm-smmuv3-16k': 229,
   'arm-smmuv3-torn-down': 151,
   'arm-smmuv3-gicv4': 216,
