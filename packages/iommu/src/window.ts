@@ -26,6 +26,9 @@ const DOORBELL_RIGHTS = WRITE | MMIO;
  */
 export class MsiWindow {
   private readonly pages = new Map<number, WindowPage>();
+  /** What `iovaOf` found last: vectors of one doorbell come in runs. */
+  private lastPage = -1;
+  private lastIova = -1;
   /** Slots in use, by index from the base. */
   private readonly taken = new Set<number>();
 
@@ -54,9 +57,14 @@ export class MsiWindow {
 
   /** The IOVA of a physical doorbell address, or -1. */
   iovaOf(address: number): number {
-    const offset = address % this.granule;
-    const page = this.pages.get(address - offset);
-    return page === undefined ? -1 : page.iova + offset;
+    const offset = address & (this.granule - 1); // of any address: granules are at most 2^31
+    if (address - offset !== this.lastPage) {
+      const page = this.pages.get(address - offset);
+      if (page === undefined) return -1;
+      this.lastPage = address - offset;
+      this.lastIova = page.iova;
+    }
+    return this.lastIova + offset;
   }
 
   /**
@@ -112,6 +120,7 @@ export class MsiWindow {
         continue;
       }
       this.pages.delete(physical);
+      this.lastPage = -1;
       this.taken.delete((page.iova - this.range.first) / this.stride);
     }
   }

@@ -123,11 +123,11 @@ const byTurns = ({ count, cpus }: MsiRequest): number[] =>
 
 /** tapable passes the previous value on when a tap returns nothing; a level that forgets its message must not go unnoticed. */
 function mustReturn(tap: FullTap): FullTap {
-  const inner = tap.fn as (...args: unknown[]) => unknown;
+  const inner = tap.fn as (message: Message, block: MsiBlock, index: number) => Message | undefined;
   return {
     ...tap,
-    fn: (...args: unknown[]) => {
-      const message = inner(...args);
+    fn: (before: Message, block: MsiBlock, index: number) => {
+      const message = inner(before, block, index);
       if (message === undefined) {
         throw new DoorbellError(
           'PLUGIN_FAILED',

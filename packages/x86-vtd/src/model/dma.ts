@@ -156,7 +156,7 @@ export class DmaRemapper {
     const above = high & 0x000f_ffff;
     if (low >>> 20 === 0xfee && above === 0) return false;
     const page = above * TWO32 + ((low & 0xffff_f000) >>> 0);
-    this.iotlb.fill(did, hi, lo, 1, page, rights);
+    this.iotlb.fillPage(did, hi, lo, page, rights);
     out.pa = page + (lo & 0xfff);
     out.pageSize = 4096;
     out.permissions = rights;

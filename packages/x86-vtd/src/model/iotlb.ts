@@ -56,6 +56,17 @@ export class Iotlb {
     this.rights[slot] = permissions;
   }
 
+  /** The same for a page of 4 KiB. */
+  fillPage(did: number, hi: number, lo: number, pa: number, permissions: number): void {
+    const page = (hi << 20) | (lo >>> 12);
+    const slot = (page ^ (did << 3)) & (SLOTS - 1);
+    if (this.large !== 0 && this.high[slot]! & LARGE) this.large--;
+    this.low[slot] = page;
+    this.high[slot] = VALID | (did << 15) | 0x2000 | (hi >>> 12);
+    this.pages[slot] = pa;
+    this.rights[slot] = permissions;
+  }
+
   clear(): void {
     this.high.fill(0);
     this.large = 0;
