@@ -60,9 +60,7 @@ export const blockCases: readonly IrqchipCase[] = [
       const error = throwsCode('IRQ_EXHAUSTED', 'more vectors than there are', () => lab.enable(lab.a, MANY, { cpus }));
       const available = error.details['available'] as number;
       check(Number.isInteger(available) && available > 0, `available is ${String(available)}`);
-      throwsCode('IRQ_EXHAUSTED', 'more consecutive ones', () =>
-        lab.enable(lab.a, MANY, { cpus, contiguous: true }),
-      );
+      throwsCode('IRQ_EXHAUSTED', 'more consecutive ones', () => lab.enable(lab.a, MANY, { cpus, contiguous: true }));
       throwsCode('IRQ_EXHAUSTED', 'on every CPU', () => lab.enable(lab.a, MANY));
       throwsCode('BAD_VECTOR', 'no vectors', () => lab.enable(lab.a, 0));
       throwsCode('NO_SUCH_CPU', 'a CPU that is not there', () => lab.enable(lab.a, 1, { cpus: [999] }));
@@ -104,10 +102,10 @@ export const blockCases: readonly IrqchipCase[] = [
       gone.block.free();
       equal(lab.interrupts.digest(), digest, 'allocators after the second time');
       gone.fire(1);
-      check(
-        lab.take().every((x) => x.block === null),
-        'it arrived as somebody’s',
-      );
+      const seen = lab.take();
+      equal(seen.filter((x) => x.block !== null).length, 0, 'arrived as somebody’s');
+      // A controller that cannot turn single numbers off lets it arrive as nobody's.
+      check(!lab.supports.masks || seen.length === 0, 'it arrived at a CPU');
       equal(lab.interrupts.blocksOf(lab.a).length, 0, 'blocks of the device');
       throwsCode('BAD_VECTOR', 'moving a freed vector', () => gone.block.setAffinity(0, lab.here));
       throwsCode('BAD_VECTOR', 'masking a freed vector', () => gone.block.mask(0));
