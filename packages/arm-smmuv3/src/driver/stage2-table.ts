@@ -10,6 +10,7 @@ import {
   TABLE,
   TYPE,
 } from '../spec/index.js';
+import { pageSizesOf } from './table.js';
 
 const MEMATTR = { DEVICE_nGnRE: 1, WRITE_BACK: 15 } as const;
 const SH = { OUTER: 2, INNER: 3 } as const;
@@ -52,6 +53,12 @@ function shortest(g: number, inputBits: number): { readonly sl0: number; readonl
   }
   throw new RangeError(`no stage 2 of ${inputBits} bits with a granule of 2^${g} bytes`);
 }
+
+/** Sizes of pages and of the blocks that such a walk has, ascending. */
+export const stage2PageSizes = (g: number, outputField: number): number[] => {
+  const { start } = shortest(g, ADDRESS_BITS[outputField]!);
+  return pageSizesOf(g).filter((size) => size <= 2 ** levelShift(g, start));
+};
 
 /** Stage-2 tables: what a virtual machine's physical addresses are. Any SMMUv3 with the granule and the output size can use them. */
 export class Stage2Table extends RadixTable {

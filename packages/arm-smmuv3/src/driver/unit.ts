@@ -24,7 +24,7 @@ import { EventQueue } from './event-queue.js';
 import { Invalidations } from './invalidations.js';
 import { NestedTable, vetCommand, type SmmuGuestStage1 } from './nested.js';
 import { STE_ABORT, STE_BYPASS, steNested, steStage1, steStage2, type Ste } from './ste.js';
-import { Stage2Table } from './stage2-table.js';
+import { Stage2Table, stage2PageSizes } from './stage2-table.js';
 import { StreamTable } from './stream-table.js';
 import { inputBitsOf, pageSizesOf, Stage1Table } from './table.js';
 
@@ -99,7 +99,7 @@ export class SmmuDriver implements Driver, IommuUnit {
     this.outputBits = ADDRESS_BITS[this.outputField]!;
     const inputBits = this.stage === 1 ? inputBitsOf(wanted) : this.outputBits;
     this.capabilities = {
-      pageSizes: pageSizesOf(wanted),
+      pageSizes: this.sizesOf(wanted),
       aperture: { first: 0, last: 2 ** inputBits - 1 },
       physicalBits: this.outputBits,
       msiWindow: null,
@@ -140,7 +140,7 @@ export class SmmuDriver implements Driver, IommuUnit {
     const granule = this.granules.find((g) => sizes.includes(2 ** g));
     if (granule === undefined) throw unsupported(this.name, `no granule among ${sizes.join(', ')} bytes`);
     const { pages, memory } = this.machine;
-    const pageSizes = pageSizesOf(granule).filter((s) => sizes.includes(s));
+    const pageSizes = this.sizesOf(granule).filter((s) => sizes.includes(s));
     return this.stage === 1
       ? new Stage1Table(granule, this.outputBits, pageSizes, memory, pages)
       : new Stage2Table(granule, this.outputField, pageSizes, memory, pages);
@@ -252,6 +252,10 @@ export class SmmuDriver implements Driver, IommuUnit {
 
   /** The unit goes on by itself; there is nothing to let go of. */
   dispose(): void {}
+
+  private sizesOf(granule: number): readonly number[] {
+    return this.stage === 1 ? pageSizesOf(granule) : stage2PageSizes(granule, this.outputField);
+  }
 
   /** The STE for a target. `first`: what has to be invalidated before; `undo`: what this call took, should it not be used. */
   private steOf(target: AttachTarget, first: Command[], undo: (() => void)[]): Ste {
