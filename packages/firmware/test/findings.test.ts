@@ -237,6 +237,13 @@ describe('findings', () => {
     }
   });
 
+  it('a VIOT does describe an IOMMU, if one that is not decoded', () => {
+    const viot = f('VIOT.dat', s.table('VIOT', s.u16(0), s.u16(48), s.u64(0)));
+    const codes = describeMachine([viot]).findings.map((x) => x.code);
+    expect(codes).toContain('VIOT_UNSUPPORTED');
+    expect(codes).not.toContain('NOT_DESCRIBED');
+  });
+
   it('every declared code is made somewhere in the sources, in a sentence each', () => {
     const text = readdirSync(src, { recursive: true, encoding: 'utf8' })
       .filter((n) => n.endsWith('.ts') && !n.startsWith('findings'))

@@ -93,6 +93,8 @@ export function buildPlatform(machine: Machine, backends: Backends, options: Bui
     const same = (n: PlatformNode): boolean => n.name === u.name && n.reg?.[0]?.base === Number(u.base);
     if (units.some(same) || failures.some((f) => f.unit === u.name && f.code === 'UNIT_LEFT_OUT')) continue;
     const why = read.omitted.find((o) => o.name === u.name)?.why ?? 'another table describes the machine';
+    const said = notes.indexOf(`${u.name}: ${why}`);
+    if (said >= 0) notes.splice(said, 1);
     const where = u.base === null ? '' : ` at ${u.base}`;
     const message = `${u.name} (${u.type}${where}) is left out: ${why}`;
     failures.push({ bdf: null, code: 'UNIT_LEFT_OUT', message, unit: u.name });

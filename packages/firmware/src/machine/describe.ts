@@ -35,7 +35,8 @@ export function describe(machine: Machine): MachineDescription {
       offset: null,
     });
   if ((dmar || ivrs || iort) && !madt) findings.add('NO_MADT', 'there is no APIC table', whole);
-  if (!dmar && !ivrs && !iort && !tree)
+  const virtio = findings.list.some((f) => f.code === 'VIOT_UNSUPPORTED');
+  if (!dmar && !ivrs && !iort && !tree && !virtio)
     findings.add('NOT_DESCRIBED', 'there is no DMAR, IVRS, IORT or device tree', whole);
 
   return {
