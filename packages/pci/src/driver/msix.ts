@@ -43,7 +43,8 @@ export class MsixProgrammer implements Programmer {
   private readonly table: RegisterPort;
   private readonly base: number;
   private before = 0;
-  private saved: number[] = [];
+  /** Four words per entry, as `start` found them. */
+  private saved = new Uint32Array(0);
   private count = 0;
 
   /** Errors: `NO_BAR` where the table's BAR has no address. */
@@ -59,39 +60,39 @@ export class MsixProgrammer implements Programmer {
   }
 
   start(messages: readonly Message[]): void {
-    this.count = messages.length;
+    this.count = 0;
     this.before = this.control;
-    this.saved = [];
+    this.saved = new Uint32Array(4 * messages.length);
     // Enabled with the function mask: the table answers, nothing is sent (Linux msix_capability_init).
     this.control = set(set(this.before, MSIX.Enable, 1), MSIX.FunctionMask, 1);
-    for (const [i, m] of messages.entries()) {
+    for (let i = 0; i < messages.length; i++) {
       const e = this.entry(i);
       const control = this.table.read32(e + ENTRY_CONTROL);
-      this.saved.push(
-        this.table.read32(e + ENTRY_ADDRESS_LO),
-        this.table.read32(e + ENTRY_ADDRESS_HI),
-        this.table.read32(e + ENTRY_DATA),
-        control,
-      );
+      this.saved[4 * i] = this.table.read32(e + ENTRY_ADDRESS_LO);
+      this.saved[4 * i + 1] = this.table.read32(e + ENTRY_ADDRESS_HI);
+      this.saved[4 * i + 2] = this.table.read32(e + ENTRY_DATA);
+      this.saved[4 * i + 3] = control;
+      this.count = i + 1; // what `undo` puts back
       if ((control & MASK) === 0) this.table.write32(e + ENTRY_CONTROL, (control | MASK) >>> 0);
-      this.write(i, m);
+      this.write(i, messages[i]!);
     }
     for (let i = 0; i < messages.length; i++) this.mask(i, false);
     this.letGo();
-    for (const [i, m] of messages.entries()) verify(this.device, i, m, this.read(i));
+    for (let i = 0; i < messages.length; i++)
+      if (!this.holds(i, messages[i]!)) verify(this.device, i, messages[i]!, this.read(i));
     if (!get(this.control, MSIX.Enable)) throw refused(this.device, 'MSI-X Enable reads 0 after it was set');
   }
 
   undo(): void {
     this.holdAll();
-    for (let i = 0; i < this.saved.length / 4; i++) {
+    for (let i = 0; i < this.count; i++) {
       const e = this.entry(i);
-      const [lo, hi, data, control] = this.saved.slice(4 * i, 4 * i + 4);
-      this.table.write32(e + ENTRY_CONTROL, (control! | MASK) >>> 0);
-      this.table.write32(e + ENTRY_ADDRESS_LO, lo!);
-      this.table.write32(e + ENTRY_ADDRESS_HI, hi!);
-      this.table.write32(e + ENTRY_DATA, data!);
-      this.table.write32(e + ENTRY_CONTROL, control!);
+      const control = this.saved[4 * i + 3]!;
+      this.table.write32(e + ENTRY_CONTROL, (control | MASK) >>> 0);
+      this.table.write32(e + ENTRY_ADDRESS_LO, this.saved[4 * i]!);
+      this.table.write32(e + ENTRY_ADDRESS_HI, this.saved[4 * i + 1]!);
+      this.table.write32(e + ENTRY_DATA, this.saved[4 * i + 2]!);
+      this.table.write32(e + ENTRY_CONTROL, control);
     }
     this.control = this.before;
   }
@@ -129,6 +130,16 @@ export class MsixProgrammer implements Programmer {
     this.holdAll();
     for (let i = 0; i < this.count; i++) this.mask(i, true);
     this.control = set(set(this.control, MSIX.Enable, 0), MSIX.FunctionMask, 0);
+  }
+
+  /** Whether the table reads as it was written. */
+  private holds(index: number, m: Message): boolean {
+    const e = this.entry(index);
+    return (
+      this.table.read32(e + ENTRY_ADDRESS_LO) === m.addressLo &&
+      this.table.read32(e + ENTRY_ADDRESS_HI) === m.addressHi &&
+      this.table.read32(e + ENTRY_DATA) === m.data
+    );
   }
 
   private entry(index: number): number {
