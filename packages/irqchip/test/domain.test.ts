@@ -123,6 +123,54 @@ describe('a device’s interrupt chain', () => {
     expect(core.blocksOf(device(1))).toEqual([]);
   });
 
+  it('a refused free leaves the block, and goes on where it was when it is called again', () => {
+    const { core, log } = machine([{ iommuMap: all('unit') }, { name: 'unit' }]);
+    const chip = root('root', log);
+    let refuses = true;
+    const prepare = chip.prepare.bind(chip);
+    chip.prepare = (...args) => {
+      const share = prepare(...args);
+      const release = share.release.bind(share);
+      share.release = () => {
+        if (refuses) throw new HardwareError('REFUSED', 'no', '');
+        release();
+      };
+      return share;
+    };
+    core.addRoot('root', chip);
+    core.addTranslator('unit', below('translator', log, 0));
+    const before = core.digest();
+    const nic = device(1);
+    const block = core.domainFor(nic).allocate({ count: 2 });
+    expect(() => block.free()).toThrow(HardwareError);
+    expect(core.blocksOf(nic)).toEqual([block]);
+    refuses = false;
+    block.free();
+    block.free();
+    expect(core.digest()).toBe(before);
+    expect(core.blocksOf(nic)).toEqual([]);
+    expect(log.slice(-2)).toEqual(['translator release', 'root release']);
+  });
+
+  it('a move to a CPU that the root does not have is refused for every level', () => {
+    const { core, log } = machine([{}]);
+    core.addRoot('root', root('root', log));
+    const block = core.domainFor(device(1)).allocate({ count: 1 });
+    expect(() => block.setAffinity(0, 2)).toThrow(expect.objectContaining({ code: 'NO_SUCH_CPU' }));
+  });
+
+  it('the CPUs of a block are those that the root gave it', () => {
+    const { core, log } = machine([{}]);
+    const chip = root('root', log);
+    const prepare = chip.prepare.bind(chip);
+    chip.prepare = (...args) => ({ ...prepare(...args), cpus: [1, 1] });
+    core.addRoot('root', chip);
+    expect(core.domainFor(device(1)).allocate({ count: 2, contiguous: true, cpus: [1, 0] }).cpus).toEqual([1, 1]);
+    const other = machine([{}]);
+    other.core.addRoot('root', root('root', log));
+    expect(other.core.domainFor(device(1)).allocate({ count: 2, cpus: [1, 0] }).cpus).toEqual([1, 0]);
+  });
+
   it('a level that returns no message is named when the vector is enabled', () => {
     const { core, log } = machine([{ iommuMap: all('unit') }, { name: 'unit' }]);
     core.addRoot('root', root('root', log));
