@@ -165,6 +165,21 @@ describe('the machines that come with the examples', () => {
     }
   });
 
+  it('what hangs off a VMD has another id at the IOMMU: it is left out, and told', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'doorbell-run-'));
+    try {
+      for (const name of ['DMAR.dat', 'APIC.dat']) cpSync(join(machine('q35-vtd'), name), join(dir, name));
+      const whole = readFileSync(join(machine('q35-vtd'), 'pci.txt'), 'utf8');
+      const nvme = whole.split(/\n\n/).find((block) => /^(?:0000:)?00:04\.0 /.test(block))!;
+      writeFileSync(join(dir, 'pci.txt'), `${nvme}\n\n${nvme.replace(/^(?:0000:)?00:04/, '10000:e1:00')}\n\n`);
+      const { reports } = run(dir);
+      expect(reports[0]!.functions.map((f) => f.bdf)).toEqual(['0000:00:04.0']);
+      expect(reports[0]!.notes.join()).toMatch(/segment 10000 \(1 functions?\) is not modelled/);
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  });
+
   it('tables of two machines: one is built, and each unit of the other is a failure', () => {
     const dir = mkdtempSync(join(tmpdir(), 'doorbell-run-'));
     try {

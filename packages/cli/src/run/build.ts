@@ -69,6 +69,7 @@ export function buildPlatform(machine: Machine, backends: Backends, options: Bui
         withQoriq(machine, description, unique(read.nodes, notes), (n) => backends.models(n), notes),
         notes,
       ),
+      notes,
     ),
   );
   const hosts = all.filter(isHost);

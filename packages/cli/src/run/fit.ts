@@ -33,18 +33,30 @@ export function withApic(machine: Machine, nodes: PlatformNode[], notes: string[
   return [{ name: 'apic', compatible: COMPATIBLE.apic, reg, options: { cpus: 1 } }, ...nodes];
 }
 
-/** Segments of the dump that no table names have a host bridge too. */
-export function withSegments(machine: Machine, nodes: PlatformNode[]): PlatformNode[] {
+/**
+ * Segments of the dump that no table names have a host bridge too. Not those beyond 16 bits: Linux numbers so what hangs off a
+ * function of another segment (Intel's VMD), which sends under that function's id.
+ */
+export function withSegments(machine: Machine, nodes: PlatformNode[], notes: string[]): PlatformNode[] {
   const have = new Set(nodes.filter(isHost).map((n) => n.segment ?? 0));
-  const missing = new Set((machine.pci?.functions ?? []).map((p) => p.facts.source.domain).filter((s) => !have.has(s)));
+  const domains = (machine.pci?.functions ?? []).map((p) => p.facts.source.domain);
+  const missing = [...new Set(domains)].filter((s) => !have.has(s));
+  for (const segment of missing.filter((s) => s > 0xffff)) {
+    const count = domains.filter((d) => d === segment).length;
+    notes.push(
+      `segment ${segment.toString(16)} (${count} function${count === 1 ? '' : 's'}) is not modelled: it hangs off a function of another segment, as behind Intel's VMD`,
+    );
+  }
   return [
     ...nodes,
-    ...[...missing].map((segment) => ({
-      name: `pci${segment}`,
-      compatible: PCI_HOST_ECAM,
-      segment,
-      options: { windows: [], functions: [] },
-    })),
+    ...missing
+      .filter((s) => s <= 0xffff)
+      .map((segment) => ({
+        name: `pci${segment}`,
+        compatible: PCI_HOST_ECAM,
+        segment,
+        options: { windows: [], functions: [] },
+      })),
   ];
 }
 

@@ -53,7 +53,8 @@ function acpiHosts(
 ): PlatformNode[] {
   const segments = new Set<number>([
     ...(machine.mcfg?.regions ?? []).map((r) => r.segment),
-    ...(machine.pci?.functions ?? []).map((p) => p.facts.source.domain),
+    // Beyond 16 bits are the numbers that Linux gives to what hangs off a function (Intel's VMD): no host bridge of firmware's.
+    ...(machine.pci?.functions ?? []).map((p) => p.facts.source.domain).filter((s) => s <= 0xffff),
     ...description.iommus.flatMap((u) => (u.segment === null ? [] : [u.segment])),
     ...maps.map((m) => m.segment ?? 0),
   ]);
