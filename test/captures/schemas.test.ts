@@ -42,6 +42,23 @@ describe('other forms of registers.json', () => {
   });
 });
 
+it('memory in two raw files, below and above 4 GiB', async () => {
+  const session = await mini.open({});
+  const { memory } = session;
+  const leaf = session.explain(read).steps.findLast((s) => s.what === 'second-level PTE, level 1')!;
+  const level2 = session.explain(read).steps.find((s) => s.what === 'second-level PTE, level 2')!;
+  const high = Buffer.alloc(0x1000);
+  memory.readBytes(Number(leaf.at) & ~0xfff, high);
+  memory.write64(Number(level2.at), 1, 0x3);
+  const low = Buffer.alloc(0x800_0000);
+  for (const b of memory.banks.filter((x) => x.base + x.size <= low.length))
+    memory.readBytes(b.base, low.subarray(b.base, b.base + b.size));
+  const parts = { 'memory.elf': null, 'memory@0x0.raw': low, 'memory@0x100000000.raw': high };
+  const answer = (await mini.open(parts)).explain(read);
+  expect(answer).toMatchObject({ verdict: 'translated', pa: '0x7021000' });
+  expect(answer.steps.findLast((s) => s.what === 'second-level PTE, level 1')!.at).toBe('0x100000c78');
+});
+
 it('addresses that nobody translates keep all of their 64 bits', async () => {
   const session = await mini.changed(X86, (f) => {
     const r = f.registers as { words: Record<string, string> };

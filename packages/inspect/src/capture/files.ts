@@ -29,7 +29,7 @@ export interface CaptureFiles {
 const FIRMWARE = /^(?:(?:DMAR|IVRS|IORT|APIC|MCFG|VIOT)(?:\.(?:dat|bin|aml))?|.*\.dtb|pci\.txt|lspci\.txt)$/i;
 const MEMORY_NAME = /(?:mem|ram|dump|core|vmcore)/i;
 const RAW_NAME = /\.(?:raw|bin|img|mem|dd)(?:\.gz)?$/i;
-const BASE_IN_NAME = /[@_-](?:0x)?([0-9a-f]{4,16})(?:\.[a-z]+)+$/i;
+const BASE_IN_NAME = /(?:@(?:0x)?|[@_-]0x|[_-](?=[0-9a-f]{4}))([0-9a-f]{1,16})(?:\.[a-z]+)+$/i;
 /** Tables and listings are far smaller. */
 const MAX_SMALL = 64 << 20;
 

@@ -66,6 +66,27 @@ export async function openImage(file: ImageFile, base: number | null, problems: 
   throw refuse('UNREADABLE_INPUT', why.startsWith(file.name) ? why : `${file.name}: ${why}`, '', { file: file.name });
 }
 
+/** Raw files that say where they begin are parts of one memory (below and above 4 GiB); of other kinds the first is taken. */
+export async function openImages(files: readonly ImageFile[], base: number | null, problems: string[]): Promise<Image> {
+  const [first, ...others] = files;
+  const isPart = (f: ImageFile): boolean => f.format === 'raw' && f.base !== null;
+  const parts = isPart(first!) ? files.filter(isPart) : [first!];
+  for (const f of others)
+    if (!parts.includes(f)) problems.push(`${f.name} is not read: ${parts.map((p) => p.name).join(', ')} is`);
+  const images: Image[] = [];
+  for (const p of parts) images.push(await openImage(p, base, problems));
+  if (images.length === 1) return images[0]!;
+  return {
+    file: images.map((i) => i.file).join(', '),
+    banks: banksOf(images.flatMap((i) => i.banks.map((b) => ({ address: b.base, size: b.size })))),
+    async load(memory) {
+      const missing: Range[] = [];
+      for (const i of images) missing.push(...(await i.load(memory)));
+      return missing;
+    },
+  };
+}
+
 /** Every piece goes to the segments that it belongs to; memory never holds the file. */
 async function loadElf(
   file: ImageFile,

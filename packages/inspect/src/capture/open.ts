@@ -10,7 +10,7 @@ import type { Range } from '@doorbell/platform';
 import { refuse } from '../errors.js';
 import { Requesters } from '../requesters.js';
 import { findFiles } from './files.js';
-import { openImage, type Image } from './image.js';
+import { openImages, type Image } from './image.js';
 import { withCoveredZeros } from './registers.js';
 
 /** A captured machine: what was read, before a platform is made of it. */
@@ -48,8 +48,7 @@ export async function openCapture(directory: string): Promise<Capture> {
   const registers = withCoveredZeros(files.registers.map((r) => r.value));
   if (files.registers.length === 0) problems.push('there is no registers.json: units are as after power-on');
   const ram = nodes.memory[0]?.base ?? (machine?.madt && !machine.iort ? 0 : null);
-  const image = await openImage(files.images[0]!, ram, problems);
-  for (const other of files.images.slice(1)) problems.push(`${other.name} is not read: ${image.file} is`);
+  const image = await openImages(files.images, ram, problems);
   return {
     name: directory,
     nodes,
