@@ -286,6 +286,13 @@ describe.skipIf(missing)('collected machines', () => {
     }
   });
 
+  it('PowerPC: a tree that does not say which PAMU serves a controller has it behind one all the same', () => {
+    const { code, reports } = run(join(SHARED, 'machines/powerpc/t4240qds.dtb'));
+    expect(code).toBe(0);
+    expect(reports[0]!.functions.map((f) => f.iommu)).toEqual(['pamu0', 'pamu1', 'pamu2', 'pamu3']);
+    expect(reports[0]!.notes.filter((n) => /is taken, the tree does not say which PAMU/.test(n))).toHaveLength(4);
+  });
+
   it('PowerPC: LIODNs that the tree lacks are assigned, and said to be', () => {
     const { reports } = run(join(SHARED, 'machines/powerpc/p4080ds.dtb'));
     expect(reports[0]!.functions.map((f) => [f.iommu, f.standIn])).toEqual(

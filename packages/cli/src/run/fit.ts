@@ -140,13 +140,17 @@ export function withQoriq(
     else notes.push(`${n.name} (${n.compatible}): a plain host bridge stands in for it`);
     const host = { ...n, compatible: PCI_HOST_ECAM, msiMap };
     const everything = { inputBase: 0, count: 65536 };
-    const unit = d.iommus.find((u) => u.liodns?.some((l) => l.device === path));
+    const pamus = d.iommus.filter((u) => u.type === 'pamu');
+    const named = pamus.find((u) => u.liodns?.some((l) => l.device === path));
+    // Every controller of a SoC with PAMUs is behind one of them, and all share one table: any will do.
+    const unit = named ?? pamus[(hosts - 1) % Math.max(pamus.length, 1)];
     if (unit === undefined) {
-      if (d.iommus.length > 0) notes.push(`${n.name}: the tree does not say which PAMU serves it (fsl,iommu-parent)`);
       // Without a PAMU the controller's own inbound windows are all there is.
       return there ? { ...host, iommuMap: [{ ...everything, outputBase: 0, to: controller.name }] } : host;
     }
-    const told = unit.liodns!.find((l) => l.device === path)!.liodn;
+    if (named === undefined)
+      notes.push(`${n.name}: ${unit.name} is taken, the tree does not say which PAMU serves it (fsl,iommu-parent)`);
+    const told = unit.liodns!.find((l) => l.device === path)?.liodn ?? null;
     const liodn = told ?? assign();
     if (told === null)
       notes.push(`${n.name}: LIODN ${liodn} at ${unit.name} is assigned, the tree leaves it to the boot loader`);
