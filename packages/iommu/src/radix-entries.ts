@@ -128,7 +128,8 @@ export class RadixEntries {
       return -1;
     }
     const words = direct!.located;
-    for (let i = at; i < at + 2 * count; i++) if (words[i] !== 0) return first + ((i - at) >> 1);
+    const end = at + 2 * count;
+    for (let i = at; i < end; i += 2) if ((words[i]! | words[i + 1]!) !== 0) return first + ((i - at) >> 1);
     return -1;
   }
 
