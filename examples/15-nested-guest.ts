@@ -9,7 +9,7 @@ import { DoorbellError, hex, Platform, READ, Verdict, WRITE } from '@doorbell/pl
 const platform = new Platform({ memory: virtMemory() })
   .use(virt({ smmu: { stages: 'both', stage: 2 }, functions: [at('04.0', testFunction({ msix: 2 }))] }))
   .compose();
-platform.hooks.delivered.tap('example', (d) => console.log(`  arrived: INTID ${d['intid']} at CPU ${d['cpu']}`));
+platform.hooks.delivered.tap('example', (d) => console.log('  arrived:', JSON.stringify(d)));
 const fn = platform.service(PCI).get('00:04.0');
 const iommu = platform.service(IOMMU);
 
