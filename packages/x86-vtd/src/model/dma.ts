@@ -20,7 +20,10 @@ import type { FaultRecorder } from './faults.js';
 import { Iotlb } from './iotlb.js';
 import type { VtdConfig } from './options.js';
 
+/* Of this module, for what every request runs: the engine folds these, while an import is loaded at each use. */
 const RW = READ | WRITE;
+const PLAIN = UNTRANSLATED;
+const DONE = Verdict.translated;
 const TWO32 = 0x1_0000_0000;
 const PRESENT = SLPTE.R.mask | SLPTE.W.mask;
 /** Bits of a table entry that are a page or reserved. */
@@ -83,7 +86,7 @@ export class DmaRemapper {
     if (
       did >= 0 &&
       need !== 0 &&
-      request.kind === UNTRANSLATED &&
+      request.kind === PLAIN &&
       request.pasid < 0 &&
       request.size !== 0 &&
       hi < this.contexts.limit[sid]!
@@ -96,11 +99,11 @@ export class DmaRemapper {
           out.pa = iotlb.pa(slot) + (lo & 0xfff);
           out.pageSize = 4096;
           out.permissions = rights;
-          return Verdict.translated;
+          return DONE;
         }
       } else if (iotlb.hasLarge) {
-        if (this.quickLarge(sid, did, hi, lo, need, out)) return Verdict.translated;
-      } else if (this.quickWalk(sid, did, hi, lo, need, out)) return Verdict.translated;
+        if (this.quickLarge(sid, did, hi, lo, need, out)) return DONE;
+      } else if (this.quickWalk(sid, did, hi, lo, need, out)) return DONE;
     }
     return this.slow(request, out);
   }

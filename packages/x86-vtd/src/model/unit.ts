@@ -25,6 +25,10 @@ import { mismatches, readDump } from './dump.js';
 import { ProtectedMemory } from './protected-memory.js';
 import { InvalidationQueue } from './queue.js';
 
+/* Of this module, as in dma.ts: the engine folds them. */
+const PLAIN = UNTRANSLATED;
+const FAULT = Verdict.fault;
+
 export interface UnitParts {
   readonly name: string;
   readonly base: number;
@@ -75,10 +79,10 @@ export class VtdUnit implements Model, TranslationUnit, Restorable {
 
   /** §3.13, §5: a DWORD write without PASID to 0xFEEx_xxxx is an interrupt request, whatever the tables say. */
   translate(request: Request, out: Outcome): Verdict {
-    if (request.lo >>> 20 === 0xfee && request.hi === 0 && request.pasid < 0 && request.kind === UNTRANSLATED)
+    if (request.lo >>> 20 === 0xfee && request.hi === 0 && request.pasid < 0 && request.kind === PLAIN)
       return this.interruptRange(request, out);
     const verdict = this.dma.translate(request, out);
-    if (this.protectedMemory.active && verdict !== Verdict.fault && this.protectedMemory.blocks(out.pa))
+    if (this.protectedMemory.active && verdict !== FAULT && this.protectedMemory.blocks(out.pa))
       return this.refuse(out, -1, 'PROTECTED_MEMORY');
     return verdict;
   }
