@@ -1,7 +1,7 @@
 import { immediate, type CompletionPolicy } from '@doorbell/platform';
 import { atomicityCases } from './atomicity.js';
 import { attachmentCases } from './attachment.js';
-import type { Case } from './case.js';
+import { ready, where, type Case, type ConformanceCase } from './case.js';
 import { hostileCases } from './hostile.js';
 import { mappingCases } from './mapping.js';
 import { moveCases } from './moves.js';
@@ -10,17 +10,11 @@ import { oracleCases } from './oracle.js';
 import { Lab, type SubjectFactory, type Supports } from './subject.js';
 import { windowCases } from './window.js';
 
-/** One case, ready to run: throws where the back-end does not conform. */
-export interface ConformanceCase {
-  readonly name: string;
-  readonly run: () => void;
-}
-
 const ALL: readonly Case[] = [
   ...mappingCases,
   ...attachmentCases,
   ...msiCases,
-  ...windowCases.map((c) => ({ ...c, unless: (s: Supports) => !s.softwareWindow || (c.unless?.(s) ?? false) })),
+  ...where((s) => s.softwareWindow, windowCases),
   ...moveCases,
   ...atomicityCases,
   ...hostileCases,
@@ -37,5 +31,5 @@ export function conformanceCases(
   completion: CompletionPolicy = immediate(),
 ): readonly ConformanceCase[] {
   const lab = (): Lab => new Lab(factory({ completion }), supports, lab);
-  return ALL.filter((c) => !c.unless?.(supports)).map((c) => ({ name: c.name, run: () => c.run(lab()) }));
+  return ready(ALL, supports, lab);
 }

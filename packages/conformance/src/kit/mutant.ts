@@ -1,3 +1,5 @@
+import type { ConformanceCase } from './case.js';
+
 /** A mistake planted in a back-end or in the core. */
 export interface Mutant {
   readonly name: string;
@@ -32,4 +34,26 @@ export function getter(cls: { prototype: object }, name: string, change: (value:
     });
     return () => void Object.defineProperty(cls.prototype, name, original);
   };
+}
+
+/** The name of the first case that fails, or null. */
+export function firstFailure(cases: readonly ConformanceCase[]): string | null {
+  for (const { name, run } of cases) {
+    try {
+      run();
+    } catch {
+      return name;
+    }
+  }
+  return null;
+}
+
+/** The same while the mutant is planted: who catches it. */
+export function caughtBy({ plant }: Pick<Mutant, 'plant'>, cases: readonly ConformanceCase[]): string | null {
+  const takeOut = plant();
+  try {
+    return firstFailure(cases);
+  } finally {
+    takeOut();
+  }
 }

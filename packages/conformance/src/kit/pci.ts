@@ -4,7 +4,7 @@ import { IOMMU, type Domain } from '@doorbell/iommu';
 import { CapId, PCI, TEST_FIRE, at, testFunction, type PciBus, type PciDevice, type Placed } from '@doorbell/pci';
 import { check, equal, throwsCode } from './assert.js';
 import { betweenSteps } from './between.js';
-import type { ConformanceCase } from './cases.js';
+import type { ConformanceCase } from './case.js';
 
 /** What has to stand on bus 0 of the platform: MSI-X, MSI with per-vector masking, MSI of 32 bits. */
 export const kitFunctions = (): Placed[] => [

@@ -1,5 +1,5 @@
 import { immediate, type CompletionPolicy } from '@doorbell/platform';
-import type { ConformanceCase } from '../cases.js';
+import { ready, where, type ConformanceCase } from '../case.js';
 import { affinityCases } from './affinity.js';
 import { blockCases } from './blocks.js';
 import { deliveryCases } from './delivery.js';
@@ -9,10 +9,6 @@ import { oracleCases } from './oracle.js';
 import { refusalCases } from './refusals.js';
 import { stateCases } from './state.js';
 import { IrqchipLab, type IrqchipCase, type IrqchipFactory, type IrqchipSupports } from './subject.js';
-
-/** The same cases, left out as a whole where `supports` says so. */
-const where = (has: (s: IrqchipSupports) => boolean, cases: readonly IrqchipCase[]): IrqchipCase[] =>
-  cases.map((c) => ({ ...c, unless: (s) => !has(s) || (c.unless?.(s) ?? false) }));
 
 const ALL: readonly IrqchipCase[] = [
   ...deliveryCases,
@@ -35,5 +31,5 @@ export function irqchipConformanceCases(
   completion: CompletionPolicy = immediate(),
 ): readonly ConformanceCase[] {
   const lab = (): IrqchipLab => new IrqchipLab(factory({ completion }), supports, lab);
-  return ALL.filter((c) => !c.unless?.(supports)).map((c) => ({ name: c.name, run: () => c.run(lab()) }));
+  return ready(ALL, supports, lab);
 }

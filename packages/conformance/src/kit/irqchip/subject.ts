@@ -1,5 +1,6 @@
 import { CPU_INTERFACE, INTERRUPTS, type InterruptCore, type MsiBlock } from '@doorbell/irqchip';
 import type { CompletionPolicy, Device, Platform } from '@doorbell/platform';
+import type { KitCase } from '../case.js';
 import { KitFunction } from '../kit-function.js';
 
 /** A composed platform with the controller under test and without an IOMMU, and what the kit needs to know about it. */
@@ -32,13 +33,8 @@ export interface IrqchipSupports {
   readonly hostileRegisters: readonly { readonly base: number; readonly size: number }[];
 }
 
-/** One thing that every controller shows. Throws where it does not. */
-export interface IrqchipCase {
-  readonly name: string;
-  /** True where `supports` leaves it out. */
-  readonly unless?: (supports: IrqchipSupports) => boolean;
-  readonly run: (lab: IrqchipLab) => void;
-}
+/** One thing that every controller shows. */
+export type IrqchipCase = KitCase<IrqchipLab, IrqchipSupports>;
 
 export interface EnableOptions {
   /** CPU of each vector, by turns. Default: all CPUs of the subject. */
