@@ -1,8 +1,16 @@
-import { CPU_INTERFACE, INTERRUPTS } from '@doorbell/irqchip';
-import { definePlugin, token, type PlatformNode, type Plugin } from '@doorbell/platform';
-import { GIC, GicDriver, SPIS } from './driver/gic.js';
+import { CPU_INTERFACE, INTERRUPTS, type RootLevel } from '@doorbell/irqchip';
+import {
+  definePlugin,
+  token,
+  type BlockContext,
+  type PlatformNode,
+  type Plugin,
+  type SoftwareHost,
+} from '@doorbell/platform';
+import { GIC, GicDriver } from './driver/gic.js';
 import { Gicv2Driver } from './driver/gicv2.js';
 import { ItsDriver } from './driver/its.js';
+import { SPIS } from './driver/spis.js';
 import { V2mDriver } from './driver/v2m.js';
 import { Gicv2, type Gicv2Options } from './model/gicv2.js';
 import { Gicv3, type Gicv3Options } from './model/gicv3.js';
@@ -166,19 +174,7 @@ export function its(options: ItsNodeOptions | null = {}): Plugin {
       },
       driver: {
         needs: [GIC],
-        create: (ctx) => {
-          const interrupts = ctx.service(INTERRUPTS);
-          const { name, reg } = ctx.node;
-          const driver = new ItsDriver({
-            name,
-            base: reg![0]!.base,
-            host: ctx.host,
-            gic: ctx.resolve(GIC),
-            interrupts,
-          });
-          interrupts.addRoot(name, driver);
-          return driver;
-        },
+        create: (ctx) => asRoot(ctx, new ItsDriver(parts(ctx, ctx.resolve(GIC)))),
       },
     },
     options ? [itsNode(options)] : [],
@@ -198,23 +194,25 @@ export function gicv2m(options: V2mNodeOptions | null = {}): Plugin {
       },
       driver: {
         needs: [SPIS],
-        create: (ctx) => {
-          const interrupts = ctx.service(INTERRUPTS);
-          const { name, reg } = ctx.node;
-          const driver = new V2mDriver({
-            name,
-            base: reg![0]!.base,
-            host: ctx.host,
-            gic: ctx.resolve(SPIS),
-            interrupts,
-          });
-          interrupts.addRoot(name, driver);
-          return driver;
-        },
+        create: (ctx) => asRoot(ctx, new V2mDriver(parts(ctx, ctx.resolve(SPIS)))),
       },
     },
     options ? [v2mNode(options)] : [],
   );
+}
+
+/** What drivers of what takes messages need, below the GIC's own driver. */
+const parts = <G>(ctx: BlockContext<SoftwareHost>, gic: G) => ({
+  name: ctx.node.name,
+  base: ctx.node.reg![0]!.base,
+  host: ctx.host,
+  gic,
+  interrupts: ctx.service(INTERRUPTS),
+});
+
+function asRoot<D extends RootLevel>(ctx: BlockContext<SoftwareHost>, driver: D): D {
+  ctx.service(INTERRUPTS).addRoot(ctx.node.name, driver);
+  return driver;
 }
 
 const halves = (node: PlatformNode) => ({ distributor: node.reg![0]!.base, cpuInterface: node.reg![1]?.base });

@@ -12,23 +12,12 @@ import {
   GICR_TYPER,
   GICR_WAKER,
 } from '../spec/index.js';
+import { SpiDriver, type SpiSoftware } from './spis.js';
 
 /** Linux's default priority (0xa0) and RES1; Enable in bit 0. */
 const LPI_PRIORITY_BYTE = 0xa2;
 /** 16-bit INTIDs are enough: 57,344 LPIs. */
 const MAX_ID_BITS = 16;
-
-/** What drivers of message frames ask of the GIC's driver. */
-export interface SpiSoftware {
-  /** CPUs that take interrupts, by processor number. */
-  readonly cpus: readonly number[];
-  /** Edge-triggered, routed and enabled. */
-  enableSpi(intid: number, cpu: number): void;
-  routeSpi(intid: number, cpu: number): void;
-  /** Disabled and no longer pending. */
-  disableSpi(intid: number): void;
-  maskSpi(intid: number, masked: boolean): void;
-}
 
 /** What drivers of ITSs ask besides. */
 export interface GicSoftware extends SpiSoftware {
@@ -41,23 +30,21 @@ export interface GicSoftware extends SpiSoftware {
 }
 
 export const GIC: Token<GicSoftware> = token<GicSoftware>('software:gic');
-/** The same, of whichever version, for message frames. */
-export const SPIS: Token<SpiSoftware> = token<SpiSoftware>('software:spis');
 
 /** Brings up a GICv3: distributor, every redistributor, LPI tables. */
-export class GicDriver implements Driver, GicSoftware {
+export class GicDriver extends SpiDriver implements Driver, GicSoftware {
   readonly cpus: readonly number[];
   readonly lpis: NumberSpace;
-  private readonly distributor: RegisterPort;
   private readonly configuration: number;
   private readonly addresses: number[] = [];
 
   constructor(
-    private readonly machine: Machine,
-    private readonly bases: { readonly distributor: number; readonly redistributors: number },
+    machine: Machine,
+    bases: { readonly distributor: number; readonly redistributors: number },
     name: string,
   ) {
-    const d = (this.distributor = registerPort(machine.cpu, bases.distributor));
+    const d = registerPort(machine.cpu, bases.distributor);
+    super(machine, d, bases.distributor);
     d.write32(GICD_CTLR.$.at, GICD_CTLR.ARE.mask | GICD_CTLR.EnableGrp1.mask);
     machine.waitUntil(`${name}: GICD_CTLR.RWP`, () => (d.read32(GICD_CTLR.$.at) & GICD_CTLR.RWP.mask) === 0);
     const typer = d.read32(GICD_TYPER.$.at);
@@ -88,31 +75,15 @@ export class GicDriver implements Driver, GicSoftware {
     this.machine.memory.write8(this.configuration + intid - FIRST_LPI, LPI_PRIORITY_BYTE | (enabled ? 1 : 0));
   }
 
-  enableSpi(intid: number, cpu: number): void {
-    const d = this.distributor;
-    const bit = 1 << (intid & 31);
-    const word = 4 * (intid >>> 5);
-    d.write32(GICD_ARRAYS.IGROUPR + word, (d.read32(GICD_ARRAYS.IGROUPR + word) | bit) >>> 0);
-    const config = GICD_ARRAYS.ICFGR + 4 * (intid >>> 4);
-    d.write32(config, (d.read32(config) | (2 << (2 * (intid & 15)))) >>> 0); // edge
-    this.machine.cpu.write8(this.bases.distributor + GICD_ARRAYS.IPRIORITYR + intid, 0xa0);
-    this.routeSpi(intid, cpu);
-    d.write32(GICD_ARRAYS.ICPENDR + word, bit >>> 0);
-    d.write32(GICD_ARRAYS.ISENABLER + word, bit >>> 0);
+  /** In group 1, besides. */
+  override enableSpi(intid: number, cpu: number): void {
+    const group = GICD_ARRAYS.IGROUPR + 4 * (intid >>> 5);
+    this.distributor.write32(group, (this.distributor.read32(group) | (1 << (intid & 31))) >>> 0);
+    super.enableSpi(intid, cpu);
   }
 
   routeSpi(intid: number, cpu: number): void {
     this.distributor.write64(GICD_ARRAYS.IROUTER + 8 * intid, 0, cpu); // Aff0
-  }
-
-  disableSpi(intid: number): void {
-    this.maskSpi(intid, true);
-    this.distributor.write32(GICD_ARRAYS.ICPENDR + 4 * (intid >>> 5), (1 << (intid & 31)) >>> 0);
-  }
-
-  maskSpi(intid: number, masked: boolean): void {
-    const array = masked ? GICD_ARRAYS.ICENABLER : GICD_ARRAYS.ISENABLER;
-    this.distributor.write32(array + 4 * (intid >>> 5), (1 << (intid & 31)) >>> 0);
   }
 
   /** Wakes a redistributor and gives it the LPI tables. */

@@ -13,7 +13,7 @@ import {
 import { get } from '@doorbell/bits';
 import { registerPort, type Device, type Driver, type SoftwareHost } from '@doorbell/platform';
 import { V2M_MSI_SETSPI, V2M_MSI_TYPER } from '../spec/index.js';
-import type { SpiSoftware } from './gic.js';
+import type { SpiSoftware } from './spis.js';
 
 /** What a vector is aimed at. */
 export interface V2mTarget {
