@@ -216,9 +216,7 @@ export class VectorAllocator implements RootLevel<ApicTarget> {
 
   /** The function may send any data value of the power of two that it was given, so all of them are kept. */
   private takeRun(cpu: number, count: number): number[] {
-    const size = powerOfTwo(count);
-    const first = this.avoidingLeft(cpu, (space) => space.takeBlock(size, size));
-    return Array.from({ length: count }, (_, i) => first + i);
+    return this.avoidingLeft(cpu, (space) => space.takeFor({ count, contiguous: true })).slice(0, count);
   }
 
   private padded(first: number, count: number): number[] {
