@@ -11,18 +11,48 @@ export interface TableContext {
   readonly cd: number;
 }
 
+/** ASIDs or VMIDs that a unit uses: 1 and up, 0 is never given out. */
+class Ids {
+  private readonly used = new Set<number>();
+
+  /** `none`: the error, by how many there are. */
+  constructor(
+    private readonly count: number,
+    private readonly none: (count: number) => DoorbellError,
+  ) {}
+
+  /** The lowest that is free; `take` makes it used. */
+  next(): number {
+    let id = 1;
+    while (this.used.has(id)) id++;
+    if (id >= this.count) throw this.none(this.count - 1);
+    return id;
+  }
+  take(id: number): void {
+    this.used.add(id);
+  }
+  give(id: number): void {
+    this.used.delete(id);
+  }
+  digest(): string {
+    return [...this.used].sort((a, b) => a - b).join(',');
+  }
+}
+
 /** Context descriptors and ASIDs of one unit, one of each per table. */
 export class Contexts {
   private readonly byTable = new Map<Stage1Table, TableContext>();
-  private readonly used = new Set<number>();
+  private readonly asids: Ids;
 
   constructor(
     private readonly machine: Machine,
-    private readonly name: string,
-    private readonly asids: number,
+    name: string,
+    count: number,
     /** IDR5.OAS. */
     private readonly oasField: number,
-  ) {}
+  ) {
+    this.asids = new Ids(count, (n) => noAsid(name, n));
+  }
 
   find(table: Stage1Table): TableContext | undefined {
     return this.byTable.get(table);
@@ -30,15 +60,13 @@ export class Contexts {
 
   /** A CD in memory that names the table, under a free ASID. Errors: `ASID_EXHAUSTED`, `OUT_OF_MEMORY`. */
   create(table: Stage1Table): TableContext {
-    let asid = 1;
-    while (this.used.has(asid)) asid++;
-    if (asid >= this.asids) throw exhausted(this.name, this.asids - 1);
+    const asid = this.asids.next();
     const cd = this.machine.pages.allocate(CD_SIZE);
     const w = descriptor(table, asid, this.oasField);
     for (let i = 0; i < w.length; i += 2) this.machine.memory.write64(cd + 4 * i, w[i + 1]!, w[i]!);
     this.machine.memory.barrier();
     const context = { asid, cd };
-    this.used.add(asid);
+    this.asids.take(asid);
     this.byTable.set(table, context);
     return context;
   }
@@ -47,25 +75,24 @@ export class Contexts {
     const context = this.byTable.get(table);
     if (!context) return;
     this.byTable.delete(table);
-    this.used.delete(context.asid);
+    this.asids.give(context.asid);
     this.machine.memory.fill(context.cd, CD_SIZE, 0);
     this.machine.pages.free(context.cd, CD_SIZE);
   }
 
   digest(): string {
-    return [...this.used].sort((a, b) => a - b).join(',');
+    return this.asids.digest();
   }
 }
 
 /** VMIDs of one unit, one per stage-2 table; 0 is that of every stage 1 of ours. */
 export class Vmids {
   private readonly byTable = new Map<Stage2Table, VmidUse>();
-  private readonly used = new Set<number>();
+  private readonly vmids: Ids;
 
-  constructor(
-    private readonly name: string,
-    private readonly count: number,
-  ) {}
+  constructor(name: string, count: number) {
+    this.vmids = new Ids(count, (n) => noVmid(name, n));
+  }
 
   find(table: Stage2Table): VmidUse | undefined {
     return this.byTable.get(table);
@@ -73,11 +100,9 @@ export class Vmids {
 
   /** Errors: `VMID_EXHAUSTED`. */
   create(table: Stage2Table): VmidUse {
-    let vmid = 1;
-    while (this.used.has(vmid)) vmid++;
-    if (vmid >= this.count) throw noVmid(this.name, this.count - 1);
+    const vmid = this.vmids.next();
     const use = { vmid, guests: false };
-    this.used.add(vmid);
+    this.vmids.take(vmid);
     this.byTable.set(table, use);
     return use;
   }
@@ -86,11 +111,11 @@ export class Vmids {
     const use = this.byTable.get(table);
     if (!use) return;
     this.byTable.delete(table);
-    this.used.delete(use.vmid);
+    this.vmids.give(use.vmid);
   }
 
   digest(): string {
-    return [...this.used].sort((a, b) => a - b).join(',');
+    return this.vmids.digest();
   }
 }
 
@@ -121,7 +146,7 @@ function descriptor(table: Stage1Table, asid: number, oasField: number): Uint32A
   return w;
 }
 
-const exhausted = (unit: string, count: number): DoorbellError =>
+const noAsid = (unit: string, count: number): DoorbellError =>
   new DoorbellError('ASID_EXHAUSTED', `${unit} has no ASID left (${count} in use)`, 'destroy a domain, or share one', {
     unit,
     count,

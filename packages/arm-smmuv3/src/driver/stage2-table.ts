@@ -1,5 +1,5 @@
-import { MMIO, RadixTable, type RadixFormat } from '@doorbell/iommu';
-import { EXEC, READ, WRITE, type MemoryPort, type PageAllocator } from '@doorbell/platform';
+import { MMIO, RadixTable, readWrite, type RadixFormat } from '@doorbell/iommu';
+import { EXEC, type MemoryPort, type PageAllocator } from '@doorbell/platform';
 import {
   ADDRESS_BITS,
   firstBlockLevel,
@@ -32,8 +32,7 @@ function stage2Format(g: number, inputBits: number, start: number): RadixFormat 
         (permissions & MMIO) !== 0
           ? (MEMATTR.DEVICE_nGnRE << LEAF2.MemAttr.lsb) | (SH.OUTER << LEAF2.SH.lsb)
           : (MEMATTR.WRITE_BACK << LEAF2.MemAttr.lsb) | (SH.INNER << LEAF2.SH.lsb);
-      const rights = (permissions & READ ? 1 : 0) | (permissions & WRITE ? 2 : 0);
-      return ((physical >>> 0) | type | attributes | (rights << LEAF2.S2AP.lsb) | LEAF2.AF.mask) >>> 0;
+      return ((physical >>> 0) | type | attributes | (readWrite(permissions) << LEAF2.S2AP.lsb) | LEAF2.AF.mask) >>> 0;
     },
     leafHi(physical, _level, permissions) {
       const never = (permissions & EXEC) === 0 || (permissions & MMIO) !== 0 ? 2 << LEAF2.XN.lsb : 0;
