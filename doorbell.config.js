@@ -1,6 +1,6 @@
 // The plugins and boards that come with Doorbell. A doorbell.config.js of your own, in your project, takes the place of this one.
 import { apic, apicCapture } from '@doorbell/x86-apic';
-import { captures as gicCaptures, gicv2, gicv2m, gicv3, its } from '@doorbell/arm-gic';
+import { captures as gicCaptures, gicv2, gicv2m, gicv3, GICV2_COMPATIBLES, its } from '@doorbell/arm-gic';
 import { capture as smmuv3Capture, smmuv3 } from '@doorbell/arm-smmuv3';
 import { fslPci } from '@doorbell/powerpc-fslpci';
 import { mpic } from '@doorbell/powerpc-mpic';
@@ -75,14 +75,7 @@ export default {
       name: 'gicv2',
       package: '@doorbell/arm-gic',
       role: 'irqchip',
-      compatible: [
-        'arm,gic-400',
-        'arm,cortex-a15-gic',
-        'arm,cortex-a7-gic',
-        'arm,cortex-a9-gic',
-        'arm,pl390',
-        'qcom,msm-qgic2',
-      ],
+      compatible: GICV2_COMPATIBLES,
       judgedBy: JUDGES,
       plugin: () => gicv2(null),
       capture: gicCapture('arm,gic-400'),
