@@ -14,6 +14,8 @@ export default defineConfig({
     // Nothing is judged by its time: a limit only stops what hangs, also on a loaded machine.
     testTimeout: LIMIT,
     hookTimeout: LIMIT,
+    // A runner that colours its own log (FORCE_COLOR) must not colour what tests read of the commands that they start.
+    env: { FORCE_COLOR: '0' },
     projects: [
       { extends: true, test: { name: 'unit', include: ['packages/*/test/**/*.test.ts'] } },
       { extends: true, test: { name: 'integration', include: ['test/**/*.test.ts'] } },

@@ -131,10 +131,19 @@ describe('doorbell machine', () => {
     });
   });
 
-  it('writes no colour into a pipe', () => {
-    const { out } = doorbell('machine', 'good');
-    expect(out).toContain('dmar0');
-    expect(out).not.toContain('\x1b');
+  it.each([
+    ['anywhere', {}, false],
+    ['on a CI machine', { CI: '1' }, false],
+    ['against a wish for none', { NO_COLOR: '1' }, false],
+    ['unless FORCE_COLOR asks for it', { FORCE_COLOR: '1' }, true],
+  ])('writes no colour into a pipe, %s', (_, env, coloured) => {
+    const { stdout } = spawnSync(process.execPath, [BIN, 'machine', 'good'], {
+      cwd: dir,
+      encoding: 'utf8',
+      env: { ...process.env, FORCE_COLOR: undefined, ...env },
+    });
+    expect(stdout).toContain('dmar0');
+    expect(stdout.includes('\x1b')).toBe(coloured);
   });
 });
 

@@ -1,5 +1,5 @@
 import Table from 'cli-table3';
-import pc from 'picocolors';
+import { pc } from '../report/colors.js';
 import { loadConfig } from '../config.js';
 import { EXIT } from '../exit.js';
 import { complain, print } from '../output.js';

@@ -1,5 +1,5 @@
 import type { Answer, Question, ShownStep } from '@doorbell/inspect';
-import pc from 'picocolors';
+import { pc } from './colors.js';
 
 /** An answer for people: the verdict, the walk with the deciding word marked, the reason, and what would have to change. */
 export function renderAnswer(question: Question, answer: Answer, problems: readonly string[] = []): string {

@@ -1,5 +1,5 @@
 import type { Finding, IommuDescription, MachineDescription, ReservedDescription, Severity } from '@doorbell/firmware';
-import pc from 'picocolors';
+import { pc } from './colors.js';
 import { section } from './table.js';
 
 const ROWS = 12;

@@ -1,4 +1,4 @@
-import pc from 'picocolors';
+import { pc } from './colors.js';
 import type { RunReport } from '../run/one.js';
 import type { Failure } from '../run/build.js';
 import type { FunctionReport, Hop, VectorReport } from '../run/drive.js';

@@ -1,4 +1,4 @@
-import pc from 'picocolors';
+import { pc } from './colors.js';
 import type { Forgery, MachineTour, Refusal } from '../run/tour.js';
 import type { FunctionReport } from '../run/drive.js';
 import { arrival, hops } from './run.js';
