@@ -45,14 +45,28 @@ type Step =
   | readonly ['w64', number, number, number]
   | readonly ['wait'];
 
-/** What a script's reads see. Waiting: until neither factorial nor DMA is under way. */
+/**
+ * What a script's reads see. Waiting: until neither factorial nor DMA is under way, nor the factorial's interrupt: QEMU's
+ * thread raises that a moment after it has cleared COMPUTING (hw/misc/edu.c, edu_fact_thread).
+ */
 function play({ platform }: Side, bar: BarPort, script: readonly Step[]): number[] {
   const seen: number[] = [];
+  let factorial = false;
+  const busy = (): boolean => {
+    const status = bar.read32(0x20);
+    const raises = factorial && (status & 0x80) !== 0 && (bar.read32(0x24) & 1) === 0;
+    return raises || (status & 1) !== 0 || (bar.read32(0x98) & 1) !== 0;
+  };
   for (const step of script) {
     if (step[0] === 'r') seen.push(bar.read32(step[1]));
-    else if (step[0] === 'w') bar.write32(step[1], step[2]);
     else if (step[0] === 'w64') bar.write64(step[1], step[2], step[3]);
-    else platform.waitUntil('edu', () => (bar.read32(0x20) & 1) === 0 && (bar.read32(0x98) & 1) === 0);
+    else if (step[0] === 'w') {
+      bar.write32(step[1], step[2]);
+      factorial ||= step[1] === 0x08;
+    } else {
+      platform.waitUntil('edu', () => !busy());
+      factorial = false;
+    }
   }
   return seen;
 }
