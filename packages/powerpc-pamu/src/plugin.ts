@@ -34,7 +34,8 @@ export interface PamuNode extends PamuOptions, DriverOptions {
   readonly base?: number;
 }
 
-const UNIT: BlockDefinition = {
+/** `pamus`: those of the platform so far. */
+const block = (pamus: Pamu[]): BlockDefinition => ({
   compatible: PAMU_COMPATIBLE,
   check: (node) => [...checkPamu(node), ...checkGeometry(node)],
   model: {
@@ -42,10 +43,16 @@ const UNIT: BlockDefinition = {
     create: (ctx) => {
       const config = pamuConfig(ctx.node);
       const lines = ctx.optional(LINES);
-      return new Pamu(ctx.node.name, ctx.node.reg![0]!.base, config, ctx.host, {
-        bypass: ctx.optional(BYPASS),
-        interrupt: (up) => lines?.line(config.source, up),
-      });
+      // All PAMUs of a SoC share one source (A8): it is up while any of them asserts it.
+      const line = (): void =>
+        lines?.line(
+          config.source,
+          pamus.some((p) => p.source === config.source && p.asserted),
+        );
+      const wires = { bypass: ctx.optional(BYPASS), interrupt: line };
+      const pamu = new Pamu(ctx.node.name, ctx.node.reg![0]!.base, config, ctx.host, wires);
+      pamus.push(pamu);
+      return pamu;
     },
   },
   driver: {
@@ -62,7 +69,7 @@ const UNIT: BlockDefinition = {
       return {};
     },
   },
-};
+});
 
 const GLOBAL_UTILITIES: BlockDefinition = {
   compatible: GUTS_COMPATIBLE,
@@ -100,9 +107,9 @@ export function pamu(...units: readonly PamuNode[]): Plugin {
     name: 'powerpc-pamu',
     apiVersion: API_VERSION,
     apply(platform) {
-      for (const block of [UNIT, GLOBAL_UTILITIES])
+      for (const definition of [block([]), GLOBAL_UTILITIES])
         platform.hooks.block.tap('powerpc-pamu', (node) =>
-          block.compatible.includes(node.compatible) ? block : undefined,
+          definition.compatible.includes(node.compatible) ? definition : undefined,
         );
       for (const node of units.length > 0 ? pamuNodes(units) : []) platform.addNode(node);
     },

@@ -3,8 +3,9 @@ import { IOMMU } from '@doorbell/iommu';
 import { definePlugin, immediate, Platform, READ, Verdict, WRITE, type Device } from '@doorbell/platform';
 import { plainDevice } from '@doorbell/conformance';
 import { mpic } from '@doorbell/powerpc-mpic';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import {
+  PAMU_TABLES,
   fits,
   pamu,
   planGeometry,
@@ -125,6 +126,27 @@ describe('a domain whose window is planned', () => {
     expect(iommu.msiIsolation(a).witness[0]).toContain('checks no requester');
   });
 
+  it('maps and unmaps at sub-window 0, the primary entry itself, and loses no interrupt in between', () => {
+    const { platform, a } = planned();
+    const iommu = platform.service(IOMMU);
+    const domain = iommu.createDomain({ type: 'unmanaged', devices: [a] });
+    iommu.attach(a, domain);
+    domain.reserveMsiWindow({ base: 0x800_0000, size: 0x1000 });
+    platform.service(INTERRUPTS).domainFor(a).allocate({ count: 1 });
+    const { memory } = platform.service(PAMU_TABLES).host;
+    const write = memory.write32.bind(memory);
+    const verdicts: Verdict[] = [];
+    vi.spyOn(memory, 'write32').mockImplementation((at, word) => {
+      write(at, word);
+      verdicts.push(platform.fabric().write32(0x08, 0, 0x800_0140, 0));
+    });
+    domain.map(0, 0x100_0000, 2 ** 24, RW);
+    domain.unmap(0, 2 ** 24);
+    domain.map(0, 0x200_0000, 2 ** 20, READ);
+    expect(verdicts.length).toBeGreaterThan(6);
+    expect(new Set(verdicts)).toEqual(new Set([Verdict.translated]));
+  });
+
   it('can have its window above 4 GiB, where the aperture reaches there', () => {
     const { platform, a } = planned({ apertureBits: 36 });
     const iommu = platform.service(IOMMU);
@@ -193,6 +215,21 @@ describe('the unit', () => {
     expect(faults).toHaveLength(1);
     expect(faults[0]).toMatchObject({ unit: 'pamu0', stream: 193, name: 'LAV', addressLo: 0x1000, write: true });
     expect(iommu.faults()).toEqual([]);
+  });
+
+  it('shares its interrupt: acknowledging one PAMU leaves the line up for the other', () => {
+    const { platform, devices } = subject(LOW)({ completion: immediate() });
+    const pending = () => platform.cpu.read32(0xfe05_0000 + 0x20 * 24) & 0x40; // IVPR.A, big-endian
+    platform.cpu.write32(0xfe05_0000 + 0x20 * 24, 0x1800_0800);
+    platform.fabric().write32(devices[0].requester, 0, 0x1000, 1);
+    platform.fabric().write32(devices[2].requester, 0, 0x1000, 1);
+    for (const [pamu, left] of [
+      [1, 0x40],
+      [0, 0],
+    ] as const) {
+      platform.cpu.write32(0xfe02_0c1c + 0x1000 * pamu, 0x0c00_0000); // PICS: AVICS, AVIE stays
+      expect(pending()).toBe(left);
+    }
   });
 
   it('with the gate closed lets nothing through', () => {

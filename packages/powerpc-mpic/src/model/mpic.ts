@@ -92,8 +92,9 @@ export class Mpic implements Model {
   /** An interrupt line into the controller. Edge sources (external ones without S) latch a rising line. */
   line(source: number, up: boolean): void {
     if (source < 0 || source >= this.count) return;
+    const rises = up && !this.isPending(source);
     if (up || this.isLevel(source)) this.pend(source, up);
-    if (up) this.tell(source);
+    if (rises) this.tell(source);
   }
 
   // ---- what CPUs see ----

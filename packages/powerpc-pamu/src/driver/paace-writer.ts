@@ -1,4 +1,4 @@
-import { setAt } from '@doorbell/bits';
+import { getAt, setAt } from '@doorbell/bits';
 import { hi32, lo32, swap32, type MemoryPort } from '@doorbell/platform';
 import * as S from '../spec/index.js';
 import type { Extent, Geometry } from './geometry.js';
@@ -71,16 +71,36 @@ export class PaaceWriter {
     setAt(words, 0, S.PPAACE.SWSE, S.encodeSize(piece.size));
   }
 
-  /** The word with V and AP goes out of the way first and comes back last (LIBOS retargets in that order). */
+  /**
+   * The word with V and AP comes last. Before the others change, it denies access, as LIBOS retargets: V stays where the window does, since the
+   * other sub-windows depend on it.
+   */
   private store(at: number): void {
     const { memory, words } = this;
-    const rest = [0, 2, 3, 4, 5, 6, 7];
-    if (rest.some((i) => swap32(memory.read32(at + 4 * i)) !== words[i])) {
-      this.invalidate(at);
-      for (const i of rest) memory.write32(at + 4 * i, swap32(words[i]!));
+    const now = this.copy(at);
+    if (REST.some((i) => now[i] !== words[i])) {
+      if (sameWindow(now, words)) this.deny(at, now);
+      else this.invalidate(at);
+      for (const i of REST) memory.write32(at + 4 * i, swap32(words[i]!));
       memory.barrier();
     }
     memory.write32(at + 4 * S.ADDRESS_WORD, swap32(words[S.ADDRESS_WORD]!));
     memory.barrier();
   }
+
+  /** AP = denied, seen before anything that follows. */
+  private deny(at: number, entry: Uint32Array): void {
+    setAt(entry, 0, S.PPAACE.AP, S.AP.denied);
+    this.memory.write32(at + 4 * S.ADDRESS_WORD, swap32(entry[S.ADDRESS_WORD]!));
+    this.memory.barrier();
+  }
 }
+
+/** Every word but the one with V and AP. */
+const REST = [0, 2, 3, 4, 5, 6, 7];
+
+/** Whether two entries are valid and differ in nothing that other sub-windows are found by. */
+const sameWindow = (a: Uint32Array, b: Uint32Array): boolean =>
+  WINDOW.every((field) => getAt(a, 0, field) === getAt(b, 0, field));
+const { V, PT, WBAH, WBAL, WSE, MW, WCE, FSPI } = S.PPAACE;
+const WINDOW = [V, PT, WBAH, WBAL, WSE, MW, WCE, FSPI];

@@ -22,8 +22,8 @@ import type { PamuConfig } from './options.js';
 /** What a PAMU is wired to. */
 export interface PamuWires {
   readonly bypass: Bypass | undefined;
-  /** Its access violation line. */
-  interrupt(up: boolean): void;
+  /** `asserted` may have changed. */
+  interrupt(): void;
 }
 
 const { VIOLATION } = S;
@@ -63,7 +63,16 @@ export class Pamu implements Model {
     // Writing a base is meant to invalidate what was cached of that table (A8).
     this.file.onWrite(S.PPBAL.$.at, () => this.baseWritten());
     this.file.onWrite(S.SPBAL.$.at, () => this.secondaries.forget());
-    this.file.onWrite(S.PICS.$.at, () => this.raise());
+    this.file.onWrite(S.PICS.$.at, () => wires.interrupt());
+  }
+
+  /** Whether it asserts its access violation interrupt; and at which MPIC source. */
+  get asserted(): boolean {
+    const pics = this.file.get(S.PICS.$.at);
+    return (pics & S.PICS.AVICS.mask) !== 0 && (pics & S.PICS.AVIE.mask) !== 0;
+  }
+  get source(): number {
+    return this.config.source;
   }
 
   /** Test control: the k-th write of the primary base from now ends in an operation error and invalidates nothing; -1: none. */
@@ -90,6 +99,7 @@ export class Pamu implements Model {
     this.identify();
     this.primaries.forget();
     this.secondaries.forget();
+    this.wires.interrupt();
   }
   snapshot(): Uint32Array {
     return this.file.snapshot();
@@ -208,7 +218,7 @@ export class Pamu implements Model {
       file.set(S.AVAH.$.at, request.hi);
       file.set(S.AVAL.$.at, request.lo);
       file.set(S.PICS.$.at, set(file.get(S.PICS.$.at), S.PICS.AVICS, 1));
-      this.raise();
+      this.wires.interrupt();
     }
     if (hooks.fault.isUsed())
       hooks.fault.call({
@@ -219,11 +229,6 @@ export class Pamu implements Model {
         address: { hi: request.hi, lo: request.lo },
       });
     return Verdict.fault;
-  }
-
-  private raise(): void {
-    const pics = this.file.get(S.PICS.$.at);
-    this.wires.interrupt((pics & S.PICS.AVICS.mask) !== 0 && (pics & S.PICS.AVIE.mask) !== 0);
   }
 
   private baseWritten(): void {
