@@ -1,6 +1,7 @@
 export { isCapture, openCapture, type Capture } from './capture/open.js';
 export type { InspectCode } from './errors.js';
 export type { Answer, Fault, ShownStep, Verdicts } from './explain/answer.js';
+export { arrivalOf, circumstancesOf } from './explain/arrival.js';
 export { explainOn, Inspector, type Knowledge, type LostIds } from './explain/inspector.js';
 export { parseLine, questionOf, type Access, type Question } from './explain/question.js';
 export { restoreCapture, type Restored } from './platform.js';

@@ -74,7 +74,7 @@ export class Configuration {
       ste = this.load(at, 16);
       if (ste === undefined) return this.lost('STE', at, EVENT_ID.F_STE_FETCH);
       const bad = badSte(ste, f);
-      this.tell('STE', at, STE, ste, bad ? `C_BAD_STE: ${bad}` : `legal, Config ${getAt(ste, 0, STE.Config)}`);
+      this.tell('STE', at, STE, ste, bad ? `C_BAD_STE: ${bad}` : meaningOf(getAt(ste, 0, STE.Config)));
       if (bad) return EVENT_ID.C_BAD_STE;
       this.stes.set(sid, ste);
     }
@@ -290,6 +290,12 @@ export class Configuration {
     if (this.trace.on) this.trace.step({ by: this.name, what, at, words: [...words], decoded: decode(l, words), why });
   }
 }
+
+/** Config of a legal STE, for people. */
+const meaningOf = (config: number): string =>
+  config < CONFIG.BYPASS
+    ? 'every transaction aborts'
+    : ['nothing is translated', 'stage 1 translates', 'stage 2 translates', 'both stages translate'][config & 3]!;
 
 /** L1CD: valid, and its pointer inside OAS (an IPA's IAS is the same). */
 const reaches = (l1: Uint32Array, f: Features): boolean =>

@@ -119,7 +119,7 @@ export class Walker {
       why: isTable
         ? 'next table'
         : !isLeaf
-          ? 'no valid descriptor: F_TRANSLATION'
+          ? 'no valid descriptor'
           : `${level === 3 ? 'page' : 'block'} of ${hex(size)} bytes`,
     });
   }

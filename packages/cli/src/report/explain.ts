@@ -1,4 +1,4 @@
-import type { Answer, Question, ShownStep } from '@doorbell/inspect';
+import { arrivalOf, circumstancesOf, type Answer, type Question, type ShownStep } from '@doorbell/inspect';
 import { pc } from './colors.js';
 
 /** An answer for people: the verdict, the walk with the deciding word marked, the reason, and what would have to change. */
@@ -45,7 +45,7 @@ function verdict(a: Answer): string {
     case 'interrupt':
       return pc.green('an interrupt request');
     case 'delivered':
-      return pc.green('delivered: ') + interrupt(a.interrupt);
+      return pc.green('delivered: ') + `${arrivalOf(a.interrupt)} (${circumstancesOf(a.interrupt)})`;
     default: {
       const { code, name } = a.fault;
       const word = a.verdict === 'fault' ? 'FAULT' : 'BLOCKED';
@@ -54,17 +54,6 @@ function verdict(a: Answer): string {
       );
     }
   }
-}
-
-function interrupt(i: Readonly<Record<string, unknown>>): string {
-  const { controller, ...rest } = i;
-  if (controller === 'apic') {
-    const { vector, destination, destinationMode, deliveryMode, triggerMode } = rest;
-    return `vector ${String(vector)} to ${String(destinationMode)} destination ${String(destination)}, ${String(deliveryMode)}, ${String(triggerMode)}`;
-  }
-  return `${String(controller)} ${Object.entries(rest)
-    .map(([k, v]) => `${k} ${String(v)}`)
-    .join(', ')}`;
 }
 
 function shown(s: ShownStep, depth: number, deciding: boolean, failed: boolean): string[] {

@@ -135,7 +135,8 @@ export class Inspector {
       // Who refused a message has the word; else the unit.
       const unit = where.unit?.name;
       const word = heard.refused[0]?.by ?? unit;
-      return this.finish(result, failed && word === unit ? withoutConfusion(steps, unit) : steps, word);
+      const told = failed && word === unit ? withoutConfusion(steps, unit) : steps;
+      return this.finish(result, told, word, question.kind === 'msi' && heard.refused.length === 0);
     } finally {
       journal.undo();
       for (const { model, state } of this.models) model.restore!(state);
@@ -286,13 +287,16 @@ export class Inspector {
   }
 
   /** A unit in a mode that its model does not know must not be asked for translations. */
-  private mustBeModelled({ unit }: Place): void {
+  private mustBeModelled({ unit, stream }: Place): void {
     const name = unit?.name ?? '';
     const why = this.known.unitProblems?.get(name)?.find((p) => p.startsWith('NOT_MODELLED'));
     if (why !== undefined)
-      throw refuse('NOT_MODELLED', `${name}: ${why.replace(/^NOT_MODELLED: /, '')}`, 'the model has to learn it', {
-        unit: name,
-      });
+      throw refuse(
+        'NOT_MODELLED',
+        `${name} takes it under id ${hex(stream)}, but ${why.replace(/^NOT_MODELLED: /, '')}`,
+        'ask about messages, or capture the unit in a mode that its model knows',
+        { unit: name, id: stream },
+      );
   }
 
   /** Without a unit's registers nobody knows whether it translates; without a controller's, whether messages arrive. */
@@ -323,7 +327,8 @@ export class Inspector {
     );
   }
 
-  private finish(result: Verdicts, steps: readonly Step[], word: string | undefined): Answer {
+  /** `stray`: a message that no controller got to see. */
+  private finish(result: Verdicts, steps: readonly Step[], word: string | undefined, stray: boolean): Answer {
     const { memoryModel, bus } = this.platform;
     const lost = steps.find((s) => s.at !== null && s.by !== BUS && this.known.lacks?.(s.at));
     if (lost)
@@ -346,9 +351,17 @@ export class Inspector {
       steps: steps.map(showStep),
       deciding,
       reason: reasonOf(result, steps, deciding, word),
-      remedy: fault === null ? null : (this.known.remedies?.[fault] ?? REMEDIES[fault] ?? null),
+      remedy: fault === null ? null : this.remedyFor(fault, stray),
       ...(missing.length > 0 && { missing }),
     };
+  }
+
+  private remedyFor(fault: string, stray: boolean): string | null {
+    const remedy = this.known.remedies?.[fault];
+    if (remedy === undefined) return REMEDIES[fault] ?? null;
+    return stray
+      ? `nothing, if the message is forged; else program the function with the address of a doorbell that it may write, or ${remedy}`
+      : remedy;
   }
 
   private tellRoute(question: Question, r: Requester, { segment, stream, unit }: Place): void {

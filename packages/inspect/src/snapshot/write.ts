@@ -43,10 +43,19 @@ export async function takeSnapshot(
       'configuration space and BARs of PCI functions (their ids and aliases are kept)',
       'registers of blocks that take part in no answer',
       'command queues',
+      ...unread(restored),
     ],
     problems: capture.problems,
   };
 }
+
+/** Tables of units in modes that their models do not know cannot be told from other memory. */
+const unread = ({ unitProblems }: Restored): string[] =>
+  [...unitProblems].flatMap(([name, problems]) =>
+    problems
+      .filter((p) => p.startsWith('NOT_MODELLED'))
+      .map((p) => `tables of ${name} that its model does not read: ${p}`),
+  );
 
 /** The file's bytes. */
 export const encodeSnapshot = (file: SnapshotFile, plain = false): Uint8Array => {

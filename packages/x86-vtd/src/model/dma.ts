@@ -299,7 +299,7 @@ export class DmaRemapper {
           fpd,
           out,
         );
-      if (trace) this.stepPte(at, low, high, level, `${hex(pa)}, ${offset + 1} bytes, domain ${did}`);
+      if (trace) this.stepPte(at, low, high, level, `page of ${hex(offset + 1)} bytes, domain ${did}`);
       this.iotlb.fill(did, hi, lo, level, target, rights);
       out.pa = pa;
       out.pageSize = offset + 1;

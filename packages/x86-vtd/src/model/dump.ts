@@ -83,9 +83,15 @@ export function mismatches(name: string, config: VtdConfig, words: ReadonlyMap<n
       if (mine !== dumped) problems.push(`${name} has ${register.$.name}.${field} = ${mine}, the capture ${dumped}`);
     }
   }
-  const mode = get(words.get(spec.RTADDR.$.at) ?? 0, spec.RTADDR.TTM);
-  if (mode !== 0)
-    problems.push(`NOT_MODELLED: RTADDR.TTM = ${mode} (${mode === 1 ? 'scalable mode' : 'not legacy mode'})`);
+  const root = words.get(spec.RTADDR.$.at) ?? 0;
+  const mode = get(root, spec.RTADDR.TTM);
+  if (mode !== 0) {
+    const meaning = ['legacy mode', 'scalable mode', 'reserved', 'abort-DMA mode'][mode];
+    const unread = mode === 1 ? ': its root, context and PASID tables are not read' : '';
+    problems.push(
+      `NOT_MODELLED: RTADDR (offset ${hex(spec.RTADDR.$.at)}) = ${hex(root)} has TTM = ${mode}, ${meaning}${unread}`,
+    );
+  }
   return problems;
 }
 

@@ -112,13 +112,7 @@ export class InterruptRemapper {
     const w2 = this.cache[at + 2]!;
     if (!sourceAllowed(w2, request.stream) && this.config.mutant !== 'no-source-check') {
       if (trace)
-        this.step(
-          `IRTE ${index}`,
-          null,
-          this.words(at),
-          this.show(at),
-          `source id ${hex(request.stream)} fails SVT/SQ/SID`,
-        );
+        this.step(`source check of IRTE ${index}`, null, [request.stream], '', sourceRefusal(w2, request.stream));
       return this.block(FaultReason.irteSourceId, request, index, (w0 >>> 1) & 1, out);
     }
     this.apic?.deliver(
@@ -243,4 +237,14 @@ const sourceAllowed = (w2: number, sid: number): boolean => {
   if (svt === SourceValidation.sid) return ((w2 ^ sid) & 0xffff & ~SQ_IGNORES[(w2 >>> 16) & 3]!) === 0;
   // Start bus in SID[15:8], end bus in SID[7:0]; SVT = 3 is reserved and refuses everybody.
   return svt === SourceValidation.busRange && sid >>> 8 >= ((w2 >>> 8) & 0xff) && sid >>> 8 <= (w2 & 0xff);
+};
+
+/** For people: why `sourceAllowed` says no. */
+const sourceRefusal = (w2: number, sid: number): string => {
+  const svt = (w2 >>> 18) & 3;
+  const id = `source id ${hex(sid)} is not`;
+  if (svt === SourceValidation.busRange) return `${id} on buses ${hex((w2 >>> 8) & 0xff)} to ${hex(w2 & 0xff)}`;
+  if (svt !== SourceValidation.sid) return `${id} allowed: SVT = ${svt} is reserved`;
+  const ignored = SQ_IGNORES[(w2 >>> 16) & 3]!;
+  return `${id} SID ${hex(w2 & 0xffff)}${ignored === 0 ? '' : ` (bits ${hex(ignored)} aside)`}`;
 };
