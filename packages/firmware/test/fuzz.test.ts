@@ -136,6 +136,11 @@ describe('damaged input', { timeout: LONG ? 1_800_000 : 60_000 }, () => {
     }
   });
 
+  it('a line of half a megabyte is read once', () => {
+    const bytes = Buffer.from(`00:04.0 ${'[0000]: '.repeat(65_536)}\n`);
+    attempt([{ name: 'pci.txt', bytes }], 'a line of numbers that never end');
+  });
+
   it('nothing, or nothing of use, is refused by name', () => {
     expect(() => readMachine([])).toThrow(FirmwareError);
     expect(() => describeMachine([{ name: 'notes.md', bytes: new Uint8Array(3) }])).toThrow(/notes\.md/);

@@ -226,8 +226,7 @@ function checkDmar(t: DmarTable, found: TableFindings): void {
     if (overlaps64({ first: r.base, last: r.limit }, { first: MSI_FIRST, last: MSI_LAST }))
       found('DMAR_RMRR_OVER_MSI', r.offset, range);
     for (const o of t.rmrrs.slice(0, i)) {
-      const real = o.limit > o.base && o.segment === r.segment;
-      if (real && overlaps64({ first: o.base, last: o.limit }, { first: r.base, last: r.limit })) {
+      if (o.limit > o.base && overlaps64({ first: o.base, last: o.limit }, { first: r.base, last: r.limit })) {
         found('DMAR_RMRR_OVERLAP', r.offset, `${range} and ${hex(o.base)}–${hex(o.limit)} at ${o.offset}`);
       }
     }

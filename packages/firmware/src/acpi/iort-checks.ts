@@ -11,7 +11,7 @@ export function checkIort(t: IortTable, madt: MadtTable | null): void {
   for (const node of t.nodes) {
     for (const m of node.mappings) {
       const target = byOffset.get(m.target);
-      const what = `${nodeName(node)} ${hex(m.inputBase)}+${m.count}`;
+      const what = rangeName(node, m);
       if (target === undefined)
         found('IORT_BAD_REFERENCE', m.offset + 12, `${what} points at ${m.target}, where no node starts`);
       else if (
@@ -41,6 +41,7 @@ export function checkIort(t: IortTable, madt: MadtTable | null): void {
       });
     }
   }
+  checkOutputs(t);
   checkSmmus(t, used);
   checkRmrs(t);
   if (t.nodes.length > 0 && !t.nodes.some((n) => n.kind === 'its-group'))
@@ -48,13 +49,17 @@ export function checkIort(t: IortTable, madt: MadtTable | null): void {
 }
 
 const inputOf = (m: IortMapping) => ({ first: m.inputBase, last: m.inputBase + m.count - 1 });
+const rangeName = (node: IortNode, m: IortMapping): string => `${nodeName(node)} ${hex(m.inputBase)}+${m.count}`;
 const outputOf = (m: IortMapping) => ({ first: m.outputBase, last: m.outputBase + m.count - 1 });
 
-/** Input ranges that meet, outputs that are shared. A meeting of exactly one id is the count stored without "minus one". */
+const meet = (a: { first: number; last: number }, b: { first: number; last: number }): boolean =>
+  a.first <= b.last && b.first <= a.last;
+
+/** Input ranges that meet. A meeting of exactly one id is the count stored without "minus one". */
 function checkRanges(node: IortNode, t: IortTable): void {
   const ranges = node.mappings.filter((m) => !m.single).sort((a, b) => a.inputBase - b.inputBase);
   ranges.forEach((m, i) => {
-    const what = `${nodeName(node)} ${hex(m.inputBase)}+${m.count}`;
+    const what = rangeName(node, m);
     // A requester id has 16 bits: 0x10000 + 1 ids is the same mistake without a neighbour.
     if (node.kind === 'root-complex' && inputOf(m).last === 0x10000) {
       t.found('IORT_ID_COUNT_OFF_BY_ONE', m.offset + 4, `${what} ends at 0x10000, one beyond the last requester id`);
@@ -69,21 +74,26 @@ function checkRanges(node: IortNode, t: IortTable): void {
         `${what} and ${hex(next.inputBase)}+${next.count} share ${common === 1 ? 'one id' : 'ids'}`,
       );
     }
-    const shared = ranges.find((o, k) => {
-      const meet =
-        k < i &&
-        o.target === m.target &&
-        outputOf(o).first <= outputOf(m).last &&
-        outputOf(m).first <= outputOf(o).last;
-      return meet && inputOf(o).last < inputOf(m).first;
+  });
+}
+
+/** Functions of root complexes that one SMMU or ITS would see under one id. */
+function checkOutputs(t: IortTable): void {
+  const all = t.nodes.flatMap((node) =>
+    node.kind === 'root-complex' ? node.mappings.filter((m) => !m.single).map((m) => ({ node, m })) : [],
+  );
+  all.forEach(({ node, m }, i) => {
+    const shared = all.slice(0, i).find((o) => {
+      // The same functions twice are an overlap of inputs.
+      const others = o.node.segment !== node.segment || !meet(inputOf(o.m), inputOf(m));
+      return others && o.m.target === m.target && meet(outputOf(o.m), outputOf(m));
     });
-    if (shared && node.kind === 'root-complex') {
+    if (shared)
       t.found(
         'IORT_OUTPUT_OVERLAP',
         m.offset + 8,
-        `${what} and ${hex(shared.inputBase)}+${shared.count} have outputs in common`,
+        `${rangeName(node, m)} and ${rangeName(shared.node, shared.m)} have outputs in common`,
       );
-    }
   });
 }
 

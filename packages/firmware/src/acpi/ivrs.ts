@@ -233,6 +233,10 @@ function readUid(bytes: Bytes, at: number): string | bigint | null {
   return bytes.u8(at + 20) === 1 && size === 8 ? bytes.u64(at + 22) : null;
 }
 
+/** Whether two blocks are for the very same devices. */
+const sameDevices = (a: Ivmd, b: Ivmd): boolean =>
+  a.type === b.type && a.segment === b.segment && a.deviceId === b.deviceId && a.lastDeviceId === b.lastDeviceId;
+
 const MSI = { first: 0xfee00000n, last: 0xfeefffffn };
 
 function checkIvrs(t: IvrsTable, found: TableFindings): void {
@@ -266,8 +270,8 @@ function checkIvrs(t: IvrsTable, found: TableFindings): void {
     for (const o of t.ivmds.slice(0, i)) {
       const same = { first: o.start, last: o.start + o.length - 1n };
       // One range listed again for another device is how a shared block is written.
-      const identical = o.start === m.start && o.length === m.length;
-      if (o.length > 0n && !identical && o.segment === m.segment && overlaps64(same, { first: m.start, last })) {
+      const shared = o.start === m.start && o.length === m.length && !sameDevices(o, m);
+      if (o.length > 0n && !shared && overlaps64(same, { first: m.start, last })) {
         found('IVRS_IVMD_OVERLAP', m.offset + 16, `${range} and ${hex(o.start)}–${hex(same.last)} at ${o.offset}`);
       }
     }

@@ -10,6 +10,7 @@ const NOP = 4;
 const END = 9;
 /** Deeper nesting than any real tree; a limit for damaged ones. */
 const MAX_DEPTH = 64;
+const latin1 = new TextDecoder('latin1');
 
 /** True if the file starts like a flattened device tree. */
 export const isFdt = (data: Uint8Array): boolean =>
@@ -49,7 +50,7 @@ export function readFdt(file: string, data: Uint8Array, findings: Findings): Tre
     let at = from;
     while (at < end && data[at] !== 0) at++;
     if (at >= end) fail(from, `${what} has no end`);
-    return String.fromCharCode(...data.subarray(from, at));
+    return latin1.decode(data.subarray(from, at));
   };
   const names = new Map<number, string>();
   const propertyName = (at: number, nameAt: number): string => {

@@ -56,7 +56,7 @@ export function findIdMaps(index: TreeIndex, known: ReadonlySet<TreeNode>): Tree
   for (const host of index.live) {
     for (const property of ['iommu-map', 'msi-map'] as const) {
       const maps = readMap(host, property, index, known);
-      checkOverlaps(maps, index);
+      checkOverlaps(maps, out, index);
       out.push(...maps);
     }
   }
@@ -110,15 +110,17 @@ function readMap(
   return out;
 }
 
-function checkOverlaps(maps: readonly TreeIdMap[], index: TreeIndex): void {
+/** Among the entries of one map, and against those of the hosts before it, which may lead to the same IOMMU or ITS. */
+function checkOverlaps(maps: readonly TreeIdMap[], before: readonly TreeIdMap[], index: TreeIndex): void {
+  const meets = (a: number, an: number, b: number, bn: number): boolean => a < b + bn && b < a + an;
+  const name = (m: TreeIdMap): string => `${m.host.path}: ${m.property} ${hex(m.inputBase)}+${m.count}`;
   maps.forEach((m, i) => {
-    const meets = (a: number, an: number, b: number, bn: number): boolean => a < b + bn && b < a + an;
-    for (const o of maps.slice(0, i)) {
-      const what = `${m.host.path}: ${m.property} ${hex(o.inputBase)}+${o.count} and ${hex(m.inputBase)}+${m.count}`;
-      if (meets(o.inputBase, o.count, m.inputBase, m.count)) index.found('DT_MAP_OVERLAP', m.offset, what);
-      else if (o.target === m.target && meets(o.outputBase, o.count, m.outputBase, m.count)) {
+    for (const o of [...before.filter((b) => b.property === m.property), ...maps.slice(0, i)]) {
+      const what = `${name(o)} and ${name(m)}`;
+      if (o.host === m.host && meets(o.inputBase, o.count, m.inputBase, m.count))
+        index.found('DT_MAP_OVERLAP', m.offset, what);
+      else if (o.target !== null && o.target === m.target && meets(o.outputBase, o.count, m.outputBase, m.count))
         index.found('DT_MAP_OUTPUT_OVERLAP', m.offset + 8, what);
-      }
     }
   });
 }

@@ -185,8 +185,8 @@ export const ivrsKinds = kinds({
     'Update the firmware; Linux: ivrs_ioapic=ID@BUS:DEV.FN names it by hand.',
   ],
   IVRS_IOAPIC_TWICE: [
-    'warning',
-    'One handle names two sources; the last one wins, the other is unreachable.',
+    'error',
+    'One handle names two sources; Linux takes the first, and interrupts that come as the other are blocked.',
     'Update the firmware; Linux: ivrs_ioapic=ID@BUS:DEV.FN decides.',
   ],
   IVRS_IOAPIC_UNKNOWN: ['warning', 'The entry names an IOAPIC that MADT lacks and is ignored.', FIRMWARE],
@@ -257,7 +257,7 @@ export const iortKinds = kinds({
   IORT_CYCLE: ['error', 'Following the mappings never ends; a naive reader hangs.', FIRMWARE],
   IORT_ID_OVERLAP: ['error', 'An id has two translations; which one holds depends on the reader.', FIRMWARE],
   IORT_ID_COUNT_OFF_BY_ONE: [
-    'warning',
+    'error',
     'The count was stored as N instead of N - 1: the last id spills into a neighbour or beyond the bus.',
     FIRMWARE,
   ],

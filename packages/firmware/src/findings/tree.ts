@@ -26,7 +26,7 @@ export const treeKinds = kinds({
   DT_MAP_OUTPUT_OVERLAP: [
     'warning',
     'Two requesters share a stream or device id and cannot be isolated from each other.',
-    MEND,
+    'Nothing, where the boot loader fills the maps in (Layerscape); else mend the device tree source.',
   ],
   DT_MAP_EMPTY: [
     'warning',

@@ -25,6 +25,8 @@ export interface DumpedFunction {
 const DEVICE = /^(?:([0-9a-f]{4,8}):)?([0-9a-f]{2}):([0-9a-f]{2})\.([0-7])(?: (.*))?$/i;
 const DATA = /^([0-9a-f]{2,8}):((?: [0-9a-f]{2})*)(.*)$/i;
 const MAX_CONFIG = 4096;
+/** Readers of the format take no longer lines (pciutils: 253); the search for numbers takes quadratic time. */
+const MAX_LINE = 1024;
 
 /** `domain:bus:device.function` with at least four, two, two digits. */
 export const formatBdf = (domain: number, bus: number, device: number, fn: number): string =>
@@ -65,6 +67,7 @@ export function readDump(file: string, data: Uint8Array, findings: Findings): Du
   // What stands behind the last newline: empty, or a line that was cut.
   const cut = lines.pop() ?? '';
   const drafts: Draft[] = [];
+  const byBdf = new Map<string, Draft>();
   let current: Draft | null = null;
   let offset = 0;
   let lost = 0;
@@ -84,13 +87,16 @@ export function readDump(file: string, data: Uint8Array, findings: Findings): Du
     const header = DEVICE.exec(s);
     if (header) {
       const draft = startFunction(header, line);
-      const twin = drafts.find((d) => d.bdf === draft.bdf);
+      const twin = byBdf.get(draft.bdf);
       if (twin) {
         // One listing may have the text and another the bytes.
         twin.textId ??= draft.textId;
         twin.textClass ??= draft.textClass;
         if (twin.bytes.length > 0) twin.again = line;
-      } else drafts.push(draft);
+      } else {
+        drafts.push(draft);
+        byBdf.set(draft.bdf, draft);
+      }
       current = twin ?? draft;
       return;
     }
@@ -154,7 +160,7 @@ function startFunction(header: RegExpExecArray, line: number): Draft {
     parseInt(header[3]!, 16),
     Number(header[4]),
   ];
-  const rest = header[5] ?? '';
+  const rest = (header[5] ?? '').slice(0, MAX_LINE);
   // -n: "0108: 1b36:0010"; -nn: "… [0108]: … [1b36:0010]"
   const numeric = /^(?:Class )?([0-9a-f]{4}): ([0-9a-f]{4}:[0-9a-f]{4})/i.exec(rest);
   const both = /\[([0-9a-f]{4})\]: .*\[([0-9a-f]{4}:[0-9a-f]{4})\]/i.exec(rest);

@@ -72,7 +72,9 @@ class Grouper {
     const groups = new Map<number, string[]>();
     for (const p of order) {
       const g = this.groupOf.get(p)!;
-      groups.set(g, [...(groups.get(g) ?? []), p.facts.source.bdf]);
+      const group = groups.get(g) ?? [];
+      group.push(p.facts.source.bdf);
+      groups.set(g, group);
     }
     return [...groups.values()];
   }

@@ -52,6 +52,8 @@ export function describeDmar(dmar: DmarTable, machine: Machine): Part {
     bdfs: r.scopes.map((s) => resolve(s, r.segment).bdf),
     segment: r.segment,
   }));
+  // Not shown, but a scope of theirs that names nothing is as wrong.
+  for (const list of dmar.scopeLists) for (const s of list.scopes) resolve(s, list.segment);
   checkOwners(dmar, iommus, machine);
   return { kinds: dmar.drhds.length > 0 ? ['intel-vtd'] : [], iommus, reserved };
 }
@@ -92,13 +94,15 @@ function checkOwners(dmar: DmarTable, iommus: NonNullable<Part['iommus']>, machi
       }
       if (bdf === null || (s.type !== 1 && s.type !== 2)) return;
       const other = owners.get(bdf);
-      if (other !== undefined) found('DMAR_SCOPE_TWICE', s.offset, `${bdf} is in scopes of ${other} and dmar${i}`);
+      if (other !== undefined && other !== `dmar${i}`)
+        found('DMAR_SCOPE_TWICE', s.offset, `${bdf} is in scopes of ${other} and dmar${i}`);
       owners.set(bdf, `dmar${i}`);
     });
   });
   // Only remapping asks which unit an IOAPIC belongs to.
   if (dmar.drhds.length === 0 || dmar.interruptRemapping === false) return;
   for (const a of machine.madt?.ioapics ?? []) {
-    if (!ioapics.has(a.id)) found('DMAR_IOAPIC_MISSING', null, `IOAPIC ${a.id} at ${hex(a.address)} is in no scope`);
+    if (!ioapics.has(a.id))
+      found('DMAR_IOAPIC_MISSING', 48, `IOAPIC ${a.id} at ${hex(a.address)} (APIC, byte ${a.offset}) is in no scope`);
   }
 }

@@ -146,6 +146,10 @@ function checkSpecials(blocks: readonly Ivhd[], machine: Machine): void {
   if (blocks.length === 0) return;
   for (const a of machine.madt?.ioapics ?? []) {
     if (!sources.has(a.id))
-      found('IVRS_IOAPIC_MISSING', null, `IOAPIC ${a.id} at ${hex(a.address)} is in no special-device entry`);
+      found(
+        'IVRS_IOAPIC_MISSING',
+        48,
+        `IOAPIC ${a.id} at ${hex(a.address)} (APIC, byte ${a.offset}) is in no special-device entry`,
+      );
   }
 }
