@@ -1,5 +1,6 @@
 import { IommuCore, MsiWindow, RadixTable, Domain } from '@doorbell/iommu';
 import { MsixCapability } from '@doorbell/pci';
+import { TranslationCache } from '@doorbell/platform';
 import { getter, method, type Mutant } from '../src/index.js';
 import { MinimalIommu } from '../src/minimal/model/iommu.js';
 import { MinimalRoot } from '../src/minimal/driver/irqchip.js';
@@ -10,6 +11,7 @@ type Original = (...args: unknown[]) => unknown;
 export const coreMutants: readonly Mutant[] = [
   { name: 'window off by one', plant: getter(MsiWindow, 'capacity', (n) => n + 1) },
   { name: 'refcount leak', plant: method(MsiWindow, 'release', () => undefined) },
+  { name: 'a cache that outlives a restore', plant: method(TranslationCache, 'clear', () => undefined) },
   { name: 'stale IOTLB on unmap', plant: method(MinimalUnit, 'flush', () => undefined) },
   {
     name: 'flush of the wrong domain',

@@ -29,4 +29,8 @@ export function throwsCode(code: string, what: string, body: () => unknown): Doo
 }
 
 const show = (value: unknown): string =>
-  typeof value === 'number' ? hex(value) : (JSON.stringify(value) ?? String(value));
+  typeof value === 'number'
+    ? value < 10
+      ? String(value)
+      : `${value} (${hex(value)})`
+    : (JSON.stringify(value) ?? String(value));

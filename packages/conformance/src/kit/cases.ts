@@ -7,6 +7,7 @@ import { mappingCases } from './mapping.js';
 import { moveCases } from './moves.js';
 import { msiCases } from './msi.js';
 import { oracleCases } from './oracle.js';
+import { stateCases } from './state.js';
 import { Lab, type SubjectFactory, type Supports } from './subject.js';
 import { windowCases } from './window.js';
 
@@ -17,6 +18,7 @@ const ALL: readonly Case[] = [
   ...where((s) => s.softwareWindow, windowCases),
   ...moveCases,
   ...atomicityCases,
+  ...stateCases,
   ...hostileCases,
   ...oracleCases,
 ];

@@ -15,7 +15,7 @@ import type { Lab } from './subject.js';
 
 /** What becomes of one request: `0x…` translated or passed to that address, `fault NAME`, or `interrupt`. */
 export function ask(
-  lab: Lab,
+  lab: { readonly platform: Platform },
   device: Device,
   iova: number,
   access: number = READ,

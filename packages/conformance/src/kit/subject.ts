@@ -19,7 +19,7 @@ export interface Subject {
 /** Makes a subject. Called for every case, so that cases share nothing. */
 export type SubjectFactory = (options: { readonly completion: CompletionPolicy }) => Subject;
 
-/** What a back-end has. Mapping, translation, permissions, faults, a full window, MSI, two units and atomicity cannot be left out. */
+/** What a back-end has. Mapping, translation, permissions, faults, MSI, two units and atomicity cannot be left out. */
 export interface Supports {
   /** Mappings without read permission exist. */
   readonly writeOnly: boolean;
@@ -39,7 +39,7 @@ export interface Supports {
   readonly softwareWindow: boolean;
   /** A window above 4 GiB is possible. */
   readonly highWindow: boolean;
-  /** Doorbell pages that the controller of the subject has for one device: one, or one per CPU. */
+  /** Doorbell pages that the controller of the subject has for one device: one, or one per CPU; with one alone a window cannot be full. */
   readonly doorbellPages: number;
   /** Register ranges that hostile input may hit; empty: left out. */
   readonly hostileRegisters: readonly { readonly base: number; readonly size: number }[];
@@ -48,8 +48,12 @@ export interface Supports {
 /** The smallest of what a back-end may support, with reasons for people: what is excluded is printed. */
 export const excluded = (supports: Supports | IrqchipSupports): readonly string[] =>
   Object.entries(supports)
-    .filter(([, value]) => value === false || (Array.isArray(value) && value.length === 0))
+    .filter(
+      ([name, value]) => value === false || (Array.isArray(value) && value.length === 0) || isOnePage(name, value),
+    )
     .map(([name]) => name);
+
+const isOnePage = (name: string, value: unknown): boolean => name === 'doorbellPages' && value === 1;
 
 /** A subject with the services at hand. */
 export class Lab {

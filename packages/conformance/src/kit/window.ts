@@ -3,7 +3,7 @@ import type { Case } from './case.js';
 import { fingerprint } from './fingerprint.js';
 import { enable } from './kit-function.js';
 import { ready } from './msi.js';
-import { READ_WRITE, ask, taken } from './probe.js';
+import { READ_WRITE, ask, at, taken } from './probe.js';
 import type { DoorbellPage } from '@doorbell/iommu';
 
 const WINDOW = 0x800_0000;
@@ -16,7 +16,7 @@ export const windowCases: readonly Case[] = [
       lab.domain(lab.a);
       const before = fingerprint(lab);
       const error = throwsCode('MSI_WINDOW_MISSING', 'enabling', () => enable(lab, lab.a, 1));
-      equal(error.details['needed'], lab.supports.doorbellPages, 'needed');
+      equal(error.details['needed'], lab.supports.doorbellPages, 'pages needed, against supports.doorbellPages');
       equal(fingerprint(lab), before, 'state after the refusal');
     },
   },
@@ -33,7 +33,7 @@ export const windowCases: readonly Case[] = [
     run: (lab) => {
       const domain = lab.domain(lab.a);
       const demand = lab.iommu.msiDemand([lab.a], domain);
-      equal(demand.pages, lab.supports.doorbellPages, 'pages');
+      equal(demand.pages, lab.supports.doorbellPages, 'pages of msiDemand(), against supports.doorbellPages');
       equal(demand.bytes, demand.pages * demand.granule, 'bytes');
       const window = domain.reserveMsiWindow({ base: WINDOW, size: demand.bytes });
       const fn = enable(lab, lab.a, 2);
@@ -120,6 +120,8 @@ export const windowCases: readonly Case[] = [
     run: (lab) => {
       const domain = lab.domain(lab.a);
       const { bytes } = lab.iommu.msiDemand([lab.a], domain);
+      const { last } = domain.aperture;
+      check(last > 2 ** 33, () => `supports.highWindow is true, but the aperture ends at ${at(last)}`);
       domain.reserveMsiWindow({ base: 2 ** 33, size: bytes });
       const before = fingerprint(lab);
       const error = throwsCode('MSI_WINDOW_UNREACHABLE', 'a 32-bit MSI capability', () =>
