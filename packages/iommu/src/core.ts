@@ -1,6 +1,7 @@
-import { READ, WRITE, DoorbellError, token, type Device, type Service, type SoftwareHost } from '@doorbell/platform';
+import { DoorbellError, token, type Device, type Service, type SoftwareHost } from '@doorbell/platform';
 import { INTERRUPTS, unitFor, type Doorbell, type InterruptCore } from '@doorbell/irqchip';
 import { intersect, lacks } from './capabilities.js';
+import { withDirect } from './direct.js';
 import { Domain } from './domain.js';
 import type { DomainType, FlushMode, GuestView, MsiDemand } from './domain-types.js';
 import * as errors from './errors.js';
@@ -112,8 +113,9 @@ export class IommuCore {
     return this.current.get(device) ?? this.blocked;
   }
 
-  /** Errors: `INCOMPATIBLE_UNIT`, `NO_IOMMU`, `NESTING_UNSUPPORTED`. */
+  /** Errors: `INCOMPATIBLE_UNIT`, `NO_IOMMU`, `NESTING_UNSUPPORTED`, `DOMAIN_DESTROYED` (the parent). */
   createDomain(options: CreateDomain): Domain {
+    options.parent?.mustStand();
     const name = options.name ?? `${options.type}${this.created}`;
     const setup = { name, type: options.type, flush: options.flush ?? 'strict', guest: options.guestView ?? null };
     if (options.type === 'identity' || options.type === 'blocked') {
@@ -147,20 +149,21 @@ export class IommuCore {
     return new Domain({ ...setup, table, capabilities, parent: null });
   }
 
-  /** Gives back tables and ids. Errors: `DOMAIN_BUSY`. */
+  /** Gives back tables and ids. Errors: `DOMAIN_BUSY`, `DOMAIN_DESTROYED`. */
   destroyDomain(domain: Domain): void {
+    domain.mustStand();
     const users = [...this.current].filter(([, used]) => this.chainOf(used).includes(domain));
     if (users.length > 0)
       throw errors.domainBusy(
         domain.name,
         users.map(([device]) => device.name),
       );
-    domain.table?.destroy();
+    domain.destroy();
   }
 
   /**
    * Gives the whole group of a device this domain: all of it or nothing. Errors: `NO_IOMMU`, `GROUP_BUSY`, `INCOMPATIBLE_UNIT`, `IOVA_RESERVED`,
-   * `MSI_WINDOW_CONFLICT`, `HardwareError`.
+   * `MSI_WINDOW_CONFLICT`, `DOMAIN_DESTROYED`, `HardwareError`.
    */
   attach(device: Device, domain: Domain): void {
     const group = this.groups.of(device);
@@ -196,14 +199,16 @@ export class IommuCore {
     const regions = this.regionsOf(group);
     this.checkUnits(group, to);
     to.checkRegions(regions);
-    moveGroup({
-      members: this.membersOf(group),
-      from,
-      to,
-      blocksOf: (d) => this.interrupts.blocksOf(d),
-      translatorOf: (d) => this.translatorOf(d),
-      settle: () => this.settleIn(group, from, to),
-    });
+    withDirect(to, regions, () =>
+      moveGroup({
+        members: this.membersOf(group),
+        from,
+        to,
+        blocksOf: (d) => this.interrupts.blocksOf(d),
+        translatorOf: (d) => this.translatorOf(d),
+        settle: () => this.settleIn(group, from, to),
+      }),
+    );
   }
 
   /** What the device's IOVA space has that is not free: firmware's regions, the fixed MSI window, and its domain's software window. */
@@ -287,10 +292,7 @@ export class IommuCore {
     this.checkUnits(group, domain);
     const regions = this.regionsOf(group);
     domain.checkRegions(regions);
-    if (domain.type === 'dma') {
-      for (const region of regions) if (region.kind.startsWith('direct')) domain.mapDirect(region, READ | WRITE);
-    }
-    switchStreams(this.membersOf(group), 'blocked', domain.target);
+    withDirect(domain, regions, () => switchStreams(this.membersOf(group), 'blocked', domain.target));
     this.settleIn(group, this.blocked, domain);
   }
 
@@ -334,6 +336,7 @@ export class IommuCore {
   }
 
   private checkUnits(group: Group, domain: Domain): void {
+    domain.mustStand();
     for (const device of group.devices) {
       const unit = this.unitOf(device);
       if (!unit) throw errors.noIommu(device.name);

@@ -43,9 +43,12 @@ export class Domain {
   private readonly physicalLimit: number;
   private readonly flushOnMap: boolean;
   /** Whether callers map and unmap here. */
-  private readonly paging: boolean;
+  private paging: boolean;
   private reserved: readonly ReservedRegion[] = [];
   private ownWindow: MsiWindow | null = null;
+  /** The core found the place of the window itself: it goes with its last doorbell. */
+  private windowIsPlaced = false;
+  private destroyed = false;
   /** Of a `dma` domain. */
   private readonly space: DmaSpace | null;
   /** Unmaps that no flush has followed. */
@@ -94,7 +97,7 @@ export class Domain {
     const at = toNumber(iova);
     const last = at + size - 1;
     if (!this.isPlace(at, size)) throw this.misplaced('map', at, size);
-    if ((physical & this.granuleMask) !== 0)
+    if ((physical & this.granuleMask) !== 0 || Math.floor(physical) < physical)
       throw errors.unaligned(this.name, 'physical address', physical, this.granule);
     if (!(physical >= 0 && physical + size - 1 <= this.physicalLimit))
       throw errors.physicalOutOfRange(this.name, physical, size, this.capabilities!.physicalBits);
@@ -104,8 +107,7 @@ export class Domain {
       const region = reserved[i]!;
       if (at <= region.last && last >= region.first) throw errors.iovaReserved(this.name, { first: at, last }, region);
     }
-    this.table!.map(at, physical, size, permissions);
-    if (this.flushOnMap) this.flushNewMapping(at, size);
+    this.place(at, physical, size, permissions);
   }
 
   /**
@@ -123,7 +125,7 @@ export class Domain {
   iovaToPhys(iova: Iova): number | null {
     const at = toNumber(iova);
     if (this.type === 'identity') return at;
-    if (this.table === null || at < this.first || at > this.last) return null;
+    if (this.table === null || this.destroyed || at < this.first || at > this.last) return null;
     const physical = this.table.iovaToPhys(at);
     return physical < 0 ? null : physical;
   }
@@ -131,7 +133,7 @@ export class Domain {
   /** Ends every stale translation of a lazy domain. */
   flush(): void {
     const table = this.table;
-    if (table === null) return;
+    if (table === null || this.destroyed) return;
     for (const unit of this.units.keys()) unit.flushAll(table);
     this.waiting = 0;
     table.reclaim();
@@ -155,8 +157,7 @@ export class Domain {
   /** Takes back what `dmaMap` gave. Errors as `unmap`, `IOVA_NOT_ALLOCATED`. */
   dmaUnmap(iova: number, size: number): void {
     const space = this.dmaSpace('dmaUnmap');
-    if (!space.fits(iova, size)) throw errors.iovaNotAllocated(this.name, iova, size);
-    this.unmap(iova, size);
+    if (!space.fits(iova, size) || this.unmap(iova, size) === 0) throw errors.iovaNotAllocated(this.name, iova, size);
     if (this.waiting > 0) space.hold(iova, size);
     else space.free(iova, size);
   }
@@ -181,14 +182,30 @@ export class Domain {
     const obstacle = this.obstacle(range);
     if (obstacle) throw errors.windowConflict(this.name, { what: 'MSI window', range }, obstacle);
     if (!this.ownWindow) {
-      this.ownWindow = new MsiWindow(range, table.granule, this.windowTables(), table.doorbellStride);
+      this.ownWindow = new MsiWindow(range, table.granule, this, table.doorbellStride);
     } else {
       const resized = this.ownWindow.resized(range);
       if (!resized) throw errors.windowInUse(this.name, this.ownWindow.mapped, range);
+      this.space?.include(this.ownWindow.range);
       this.ownWindow = resized;
     }
+    this.windowIsPlaced = false;
     this.space?.exclude(range);
     return this.ownWindow;
+  }
+
+  /** Reserves a window of `size` bytes that ends at or below `limit`, for as long as doorbells are in it. Errors: `IOVA_EXHAUSTED`. */
+  placeOwnWindow(size: number, limit: number): MsiWindow {
+    const window = this.reserveMsiWindow({ base: this.findWindowPlace(size, limit), size });
+    this.windowIsPlaced = true;
+    return window;
+  }
+
+  /** One user of these doorbell pages less. */
+  releaseDoorbells(pages: readonly number[]): void {
+    if (this.parent) return this.parent.releaseDoorbells(pages);
+    this.ownWindow?.release(pages);
+    if (this.windowIsPlaced && this.ownWindow?.mapped.length === 0) this.releaseMsiWindow();
   }
 
   /** Gives the window back. Errors: `MSI_WINDOW_IN_USE` while an interrupt needs it. */
@@ -197,6 +214,7 @@ export class Domain {
       throw errors.windowInUse(this.name, this.ownWindow.mapped, null);
     if (this.ownWindow) this.space?.include(this.ownWindow.range);
     this.ownWindow = null;
+    this.windowIsPlaced = false;
   }
 
   /** A free, naturally aligned place for a window of `size` bytes that ends at or below `limit`. */
@@ -261,14 +279,28 @@ export class Domain {
     for (const region of regions) this.space?.exclude(region);
   }
 
-  /** Maps a direct region one to one; called by the core for `dma` domains before the device is switched over. */
-  mapDirect(region: ReservedRegion, permissions: number): void {
-    const table = this.table!;
-    const first = Math.floor(region.first / this.granule) * this.granule;
-    const size = Math.ceil((region.last + 1) / this.granule) * this.granule - first;
-    if (table.mappedIn(first, first + size - 1)) return;
-    table.map(first, first, size, permissions);
-    if (this.flushOnMap) this.flushNewMapping(first, size);
+  /** Maps for the core itself, without the checks of `map`: doorbells, direct regions. */
+  place(iova: number, physical: number, size: number, permissions: number): void {
+    this.table!.map(iova, physical, size, permissions);
+    if (this.flushOnMap) this.flushNewMapping(iova, size);
+  }
+
+  /** Takes back what `place` mapped: no unit translates it when it returns. */
+  displace(iova: number, size: number): void {
+    this.take(iova, size, 'strict');
+  }
+
+  /** Gives back the tables. Nothing can be mapped or attached any more. */
+  destroy(): void {
+    this.destroyed = true;
+    this.paging = false;
+    this.table?.destroy();
+  }
+
+  /** Errors: `DOMAIN_DESTROYED`, also of the parent. */
+  mustStand(): void {
+    if (this.destroyed) throw errors.domainDestroyed(this.name);
+    this.parent?.mustStand();
   }
 
   /** Equal for equal software state. */
@@ -293,15 +325,18 @@ export class Domain {
   }
 
   private take(at: number, size: number, mode: FlushMode): number {
+    if (this.destroyed) return 0;
     const table = this.table!;
     const taken = table.unmap(at, size);
     if (taken === 0) return 0;
-    if (mode === 'lazy') {
-      if (++this.waiting >= LAZY_LIMIT) this.flush();
+    const lazy = mode === 'lazy';
+    if (lazy && this.waiting + 1 < LAZY_LIMIT) {
+      this.waiting++;
       return taken;
     }
     try {
-      for (const unit of this.units.keys()) unit.flush(table, at, size);
+      if (lazy) this.flush();
+      else for (const unit of this.units.keys()) unit.flush(table, at, size);
     } catch (error) {
       table.undoUnmap();
       throw error;
@@ -326,18 +361,8 @@ export class Domain {
     return null;
   }
 
-  private windowTables() {
-    return {
-      name: this.name,
-      mapPage: (iova: number, physical: number, permissions: number) => {
-        this.table!.map(iova, physical, this.table!.granule, permissions);
-        if (this.flushOnMap) this.flushNewMapping(iova, this.table!.granule);
-      },
-      unmapPage: (iova: number) => void this.take(iova, this.table!.granule, 'strict'),
-    };
-  }
-
   private windowTable(call: string): DomainTable {
+    this.mustStand();
     if (this.parent) throw errors.windowOfParent(this.name, call, this.parent.name);
     if (this.table === null) throw errors.notPaging(this.name, call, this.type);
     const fixed = this.capabilities!.msiWindow;
@@ -346,19 +371,28 @@ export class Domain {
   }
 
   private dmaSpace(call: string): DmaSpace {
+    this.mustStand();
     if (!this.space) throw errors.notPaging(this.name, call, this.type);
     return this.space;
   }
 
   /** Whether mappings can be there: whole granules of the aperture of a domain that callers map in. */
   private isPlace(at: number, size: number, mask = this.granuleMask): boolean {
-    return this.paging && ((at | size) & mask) === 0 && size > 0 && at >= this.first && at + size - 1 <= this.last;
+    return (
+      this.paging &&
+      ((at | size) & mask) === 0 &&
+      Math.floor(size) === size &&
+      size > 0 &&
+      at >= this.first &&
+      at + size - 1 <= this.last
+    );
   }
 
   private misplaced(call: string, at: number, size: number, granule = this.granule): DoorbellError {
+    if (this.destroyed) return errors.domainDestroyed(this.name);
     if (!this.paging) return errors.notPaging(this.name, call, this.type);
     if (at & (granule - 1)) return errors.unaligned(this.name, 'IOVA', at, granule);
-    if (!(size > 0) || size & (granule - 1)) return errors.unaligned(this.name, 'size', size, granule);
+    if (!(size > 0) || size % granule !== 0) return errors.unaligned(this.name, 'size', size, granule);
     return errors.outOfAperture(this.name, rangeOf(at, size), this.aperture);
   }
 

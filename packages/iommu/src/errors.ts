@@ -158,6 +158,9 @@ export const domainBusy = (domain: string, devices: readonly string[]): Doorbell
     devices,
   });
 
+export const domainDestroyed = (domain: string): DoorbellError =>
+  new DoorbellError('DOMAIN_DESTROYED', `${domain} was destroyed`, 'create another domain', { domain });
+
 export const iovaExhausted = (domain: string, size: number, limit: number): DoorbellError =>
   new DoorbellError(
     'IOVA_EXHAUSTED',

@@ -60,7 +60,7 @@ export function moveGroup(move: Move): void {
   const transfers: Transfer[] = [];
   const toWindow = to.target === 'identity' ? null : to;
   const giveUp = () => {
-    for (const t of transfers) toWindow?.msiWindow?.release(t.pages);
+    for (const t of transfers) toWindow?.releaseDoorbells(t.pages);
   };
   let held: MsiBlock[];
   try {
@@ -104,7 +104,7 @@ export function moveGroup(move: Move): void {
     t.share.domain = toWindow;
     t.share.pages = t.pages;
     if (t.changed) t.block.owner!.rewrite();
-    old.domain?.msiWindow?.release(old.pages);
+    old.domain?.releaseDoorbells(old.pages);
   }
   for (const block of held) block.owner!.unmaskAll();
 }

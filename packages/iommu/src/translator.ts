@@ -40,8 +40,8 @@ export class MsiTranslator implements ChainLevel {
       pages,
       doorbells: chain.doorbells,
       commit: () => share.domain?.msiWindow?.commit(share.pages),
-      release: () => share.domain?.msiWindow?.release(share.pages),
-      cancel: () => share.domain?.msiWindow?.release(share.pages),
+      release: () => share.domain?.releaseDoorbells(share.pages),
+      cancel: () => share.domain?.releaseDoorbells(share.pages),
     };
     return share;
   }
@@ -64,7 +64,6 @@ export class MsiTranslator implements ChainLevel {
     if (domain.target === 'identity') return [];
     if (domain.target === 'blocked') throw domainBlocked(device.name, this.name);
     let window = domain.msiWindow;
-    let placed = false;
     const owner = domain.parent ?? domain;
     const granule = owner.table!.granule;
     if (window === null) {
@@ -85,8 +84,7 @@ export class MsiTranslator implements ChainLevel {
         Math.min(0x10_0000, owner.aperture.last + 1),
       );
       const limit = 2 ** Math.min(addressBits, device.dmaBits) - 1;
-      window = owner.reserveMsiWindow({ base: owner.findWindowPlace(size, limit), size });
-      placed = true;
+      window = owner.placeOwnWindow(size, limit);
     }
     const pages = window.reserve(device.name, doorbells);
     for (const doorbell of doorbells) {
@@ -96,8 +94,7 @@ export class MsiTranslator implements ChainLevel {
         [device.dmaBits, 'a DMA address'],
       ] as const) {
         if (iova < 2 ** bits) continue;
-        window.release(pages);
-        if (placed) owner.releaseMsiWindow();
+        owner.releaseDoorbells(pages);
         throw windowUnreachable(device.name, window.range, iova, bits, what);
       }
     }

@@ -3,12 +3,11 @@ import type { Doorbell } from '@doorbell/irqchip';
 import { windowExhausted, type DoorbellPage, type MsiArithmetic } from './errors.js';
 import { MMIO } from './unit.js';
 
-/** How the window reaches the domain's tables. */
+/** How the window reaches the tables of its domain: every unit sees what it does when a call returns. */
 export interface WindowTables {
   readonly name: string;
-  /** Maps one doorbell page and makes it visible to every unit. */
-  mapPage(iova: number, physical: number, permissions: number): void;
-  unmapPage(iova: number): void;
+  place(iova: number, physical: number, size: number, permissions: number): void;
+  displace(iova: number, size: number): void;
 }
 
 interface WindowPage {
@@ -92,13 +91,13 @@ export class MsiWindow {
       for (const physical of pages) {
         const page = this.pages.get(physical)!;
         if (page.mapped) continue;
-        this.tables.mapPage(page.iova, physical, DOORBELL_RIGHTS);
+        this.tables.place(page.iova, physical, this.granule, DOORBELL_RIGHTS);
         page.mapped = true;
         done.push(page);
       }
     } catch (error) {
       for (const page of done.reverse()) {
-        this.tables.unmapPage(page.iova);
+        this.tables.displace(page.iova, this.granule);
         page.mapped = false;
       }
       throw error;
@@ -114,7 +113,7 @@ export class MsiWindow {
     for (const [physical, page] of this.pages) {
       if (page.refs > 0) continue;
       try {
-        if (page.mapped) this.tables.unmapPage(page.iova);
+        if (page.mapped) this.tables.displace(page.iova, this.granule);
       } catch (error) {
         if (!(error instanceof HardwareError)) throw error;
         continue;

@@ -38,7 +38,7 @@ export class VfioDevice {
     this.mustBeOpen();
     const offered = this.interrupts[kind];
     if (signals.length > offered) throw badSignals(this.name, signals.length, offered, kind);
-    const same = this.vectors?.kind === kind && this.vectors.count === signals.length;
+    const same = this.vectors?.live && this.vectors.kind === kind && this.vectors.count === signals.length;
     if (!same) {
       this.vectors?.free();
       this.vectors = undefined;

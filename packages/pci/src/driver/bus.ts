@@ -146,7 +146,7 @@ export class PciBus {
     return this.enabled.get(device);
   }
 
-  /** Turns a function's vectors off and gives their numbers back. Without any: nothing happens. */
+  /** Turns a function's vectors off and gives their numbers back. Without any: nothing happens. Errors as `Vectors.free`. */
   disable(device: PciDevice): void {
     this.enabled.get(device)?.free();
   }

@@ -14,7 +14,7 @@ export interface EnableOptions {
 
 /** Enabled vectors of one function. */
 export class Vectors {
-  private live = true;
+  private state: 'live' | 'stopped' | 'freed' = 'live';
 
   constructor(
     readonly device: PciDevice,
@@ -59,13 +59,24 @@ export class Vectors {
     else this.block.unmask(index);
   }
 
-  /** Turns the capability off, then gives the numbers back. Idempotent. */
+  /** Whether the function may send them. */
+  get live(): boolean {
+    return this.state === 'live';
+  }
+
+  /**
+   * Turns the capability off, then gives the numbers back. Idempotent. Errors: `HardwareError` where a controller refuses to forget them: the
+   * function is silent, and the next call goes on from there.
+   */
   free(): void {
-    if (!this.live) return;
-    this.live = false;
-    this.programmer.stop();
-    this.block.owner = undefined;
+    if (this.state === 'freed') return;
+    if (this.live) {
+      this.state = 'stopped';
+      this.programmer.stop();
+      this.block.owner = undefined;
+    }
     this.block.free();
+    this.state = 'freed';
     this.release();
   }
 
