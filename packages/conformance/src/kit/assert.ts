@@ -28,6 +28,16 @@ export function throwsCode(code: string, what: string, body: () => unknown): Doo
   throw new ConformanceFailure(`${what}: expected ${code}, nothing was thrown`);
 }
 
+/** Runs the body; a case that fails in it is told with the last of what was done before. */
+export function telling(done: readonly string[], body: () => void): void {
+  try {
+    body();
+  } catch (error) {
+    if (!(error instanceof ConformanceFailure) || done.length === 0) throw error;
+    throw new ConformanceFailure(`${error.message}; done before: ${done.slice(-6).join(', ')}`);
+  }
+}
+
 const show = (value: unknown): string =>
   typeof value === 'number'
     ? value < 10

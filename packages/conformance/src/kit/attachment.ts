@@ -149,7 +149,7 @@ export const attachmentCases: readonly Case[] = [
         lab.platform.settle();
         if (n + 1 < lab.supports.faultsInARow) continue;
         const records = lab.iommu.faults();
-        equal(records.length, lab.supports.faultsInARow, 'records');
+        equal(records.length, lab.supports.faultsInARow, 'records, against supports.faultsInARow');
         const last = records[records.length - 1]!;
         equal(last.device?.name, lab.a.name, 'device');
         const page = last.addressHi * 2 ** 32 + (last.addressLo - (last.addressLo % lab.granule));

@@ -2,7 +2,7 @@ import { READ, Verdict, WRITE, newOutcome, newRequest } from '@doorbell/platform
 import { check } from './assert.js';
 import type { Case } from './case.js';
 import { Random } from './random.js';
-import { READ_WRITE } from './probe.js';
+import { READ_WRITE, haveRegisters } from './probe.js';
 import type { Lab } from './subject.js';
 
 /** Random requests: each ends in a verdict, none throws or hangs. */
@@ -55,6 +55,7 @@ export const hostileCases: readonly Case[] = [
     name: 'random register writes: no exception, no hang',
     unless: (s) => s.hostileRegisters.length === 0,
     run: (lab) => {
+      haveRegisters(lab.platform, lab.supports.hostileRegisters);
       for (let seed = 1; seed <= 8; seed++) {
         const here = lab.fresh();
         const random = new Random(seed * 77);

@@ -1,6 +1,6 @@
 import { DoorbellError, READ, WRITE, type Device } from '@doorbell/platform';
 import type { Domain } from '@doorbell/iommu';
-import { equal } from './assert.js';
+import { equal, telling } from './assert.js';
 import type { Case } from './case.js';
 import { READ_WRITE, ask, at } from './probe.js';
 import { Random } from './random.js';
@@ -22,7 +22,7 @@ class Oracle {
 }
 
 /** Random maps, unmaps, attaches, moves and detaches against the naive oracle; every page of every device is asked after every few steps. */
-function run(lab: Lab, seed: number, steps: number): void {
+function run(lab: Lab, seed: number, steps: number, done: string[]): void {
   const random = new Random(seed);
   const { granule } = lab;
   const devices = [lab.a, lab.b];
@@ -36,6 +36,7 @@ function run(lab: Lab, seed: number, steps: number): void {
     const device = devices[random.below(2)]!;
     const first = random.below(PAGES);
     const count = 1 + random.below(Math.min(8, PAGES - first));
+    const where = `pages ${first}–${first + count - 1} in ${domain.name}`;
     switch (random.below(8)) {
       case 0:
       case 1:
@@ -43,6 +44,7 @@ function run(lab: Lab, seed: number, steps: number): void {
         const physical = lab.data + random.below(4000) * granule;
         const rights = lab.supports.readOnly && random.below(4) === 0 ? READ : READ_WRITE;
         const busy = pages.slice(first, first + count).some(Boolean);
+        done.push(`map ${where} for ${rights === READ ? 'reading' : 'all'}`);
         let code = 'none';
         try {
           domain.map(base + first * granule, physical, count * granule, rights);
@@ -56,18 +58,21 @@ function run(lab: Lab, seed: number, steps: number): void {
       }
       case 3:
       case 4: {
+        done.push(`unmap ${where}`);
         const there = pages.slice(first, first + count).filter(Boolean).length;
         equal(domain.unmap(base + first * granule, count * granule), there * granule, `bytes at step ${step}`);
         for (let i = 0; i < count; i++) pages[first + i] = undefined;
         break;
       }
       case 5:
+        done.push(`${oracle.attached.has(device) ? 'move' : 'attach'} ${device.name} to ${domain.name}`);
         if (!oracle.attached.has(device)) lab.iommu.attach(device, domain);
         else lab.iommu.move(device, domain);
         oracle.attached.set(device, domain);
         break;
       case 6:
         if (random.below(3) === 0) {
+          done.push(`detach ${device.name}`);
           lab.iommu.detach(device);
           oracle.attached.delete(device);
         }
@@ -98,7 +103,10 @@ export const oracleCases: readonly Case[] = [
     name: 'random operations agree with a naive oracle',
     unless: (s) => !s.anyLayout,
     run: (lab) => {
-      for (let seed = 1; seed <= 6; seed++) run(lab.fresh(), seed, 120);
+      for (let seed = 1; seed <= 6; seed++) {
+        const done: string[] = [];
+        telling(done, () => run(lab.fresh(), seed, 120, done));
+      }
     },
   },
 ];

@@ -10,7 +10,7 @@ import {
   type Platform,
 } from '@doorbell/platform';
 import { CPU_INTERFACE, type InterruptCore, type Message } from '@doorbell/irqchip';
-import { ConformanceFailure, equal } from './assert.js';
+import { ConformanceFailure, check, equal } from './assert.js';
 import type { Lab } from './subject.js';
 
 /** What becomes of one request: `0x…` translated or passed to that address, `fault NAME`, or `interrupt`. */
@@ -52,6 +52,16 @@ export interface MsiLab {
   readonly platform: Platform;
   readonly interrupts: InterruptCore;
   readonly subject: { readonly devices: readonly Device[]; readonly cpus: readonly number[] };
+}
+
+/** `hostileRegisters` are registers, from the first to the last. */
+export function haveRegisters(
+  { bus }: Platform,
+  ranges: readonly { readonly base: number; readonly size: number }[],
+): void {
+  for (const { base, size } of ranges)
+    for (const address of [base, base + size - 4])
+      check(!!bus.regionAt(address), `supports.hostileRegisters has ${at(address)}, where no register is`);
 }
 
 /** A message as the device would send it: a real 4-byte write. */

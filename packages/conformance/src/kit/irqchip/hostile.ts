@@ -1,4 +1,5 @@
 import { CPU_INTERFACE } from '@doorbell/irqchip';
+import { haveRegisters } from '../probe.js';
 import { Random } from '../random.js';
 import type { IrqchipCase, IrqchipLab } from './subject.js';
 
@@ -61,6 +62,7 @@ export const hostileCases: readonly IrqchipCase[] = [
     name: 'random register accesses: no exception, no hang',
     unless: (s) => s.hostileRegisters.length === 0,
     run: (lab) => {
+      haveRegisters(lab.platform, lab.supports.hostileRegisters);
       for (let seed = 1; seed <= 8; seed++) {
         const here = lab.fresh();
         const random = new Random(seed * 77);

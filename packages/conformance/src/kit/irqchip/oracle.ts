@@ -1,5 +1,5 @@
 import { DoorbellError, type Device } from '@doorbell/platform';
-import { check, equal } from '../assert.js';
+import { check, equal, telling } from '../assert.js';
 import type { KitFunction } from '../kit-function.js';
 import { Random } from '../random.js';
 import type { IrqchipCase, IrqchipLab } from './subject.js';
@@ -17,6 +17,7 @@ interface Expected {
 class Run {
   private readonly random: Random;
   private readonly live = new Map<KitFunction, Expected[]>();
+  private readonly done: string[] = [];
 
   constructor(
     private readonly lab: IrqchipLab,
@@ -27,8 +28,10 @@ class Run {
 
   steps(count: number): void {
     const start = this.lab.interrupts.digest();
-    for (let step = 0; step < count; step++) this.step(`seed ${this.seed}, step ${step}`);
-    this.compare(`seed ${this.seed}, the end`);
+    telling(this.done, () => {
+      for (let step = 0; step < count; step++) this.step(`seed ${this.seed}, step ${step}`);
+      this.compare(`seed ${this.seed}, the end`);
+    });
     for (const fn of this.live.keys()) fn.block.free();
     equal(this.lab.interrupts.digest(), start, `seed ${this.seed}: allocators when all is freed`);
   }
@@ -40,17 +43,23 @@ class Run {
     const fn = [...this.live.keys()][random.below(this.live.size)]!;
     const index = random.below(fn.block.count);
     const expected = this.live.get(fn)![index]!;
+    const say = (verb: string) => this.done.push(`${verb} ${fn.device.name}[${index}]`);
     if (what < 8) {
+      say('fire');
       fn.fire(index);
       expected.fired++;
       expected.at.add(fn.block.cpus[index]!);
-    } else if (what < 10 && lab.supports.affinity) this.move(fn, index);
-    else if (what < 12 && lab.supports.masks) {
+    } else if (what < 10 && lab.supports.affinity) {
+      say('move');
+      this.move(fn, index);
+    } else if (what < 12 && lab.supports.masks) {
+      say(expected.masked ? 'unmask' : 'mask');
       if (expected.masked) fn.block.unmask(index);
       else fn.block.mask(index);
       expected.masked = !expected.masked;
     } else if (what === 12) {
       this.compare(where); // what the CPUs have not taken yet may be taken as anybody's once the number is free
+      this.done.push(`free ${fn.device.name}`);
       fn.block.free();
       this.live.delete(fn);
     } else this.compare(where);
@@ -63,6 +72,7 @@ class Run {
     const contiguous = random.below(3) === 0;
     const cpus = random.below(2) ? lab.subject.cpus : [lab.subject.cpus[random.below(lab.subject.cpus.length)]!];
     const digest = lab.interrupts.digest();
+    this.done.push(`allocate ${count}${contiguous ? ' consecutive' : ''} for ${device.name}`);
     try {
       const fn = lab.enable(device, count, { cpus, contiguous });
       this.live.set(
