@@ -37,6 +37,21 @@ describe('nodes from ACPI', () => {
     expect(without.omitted.map((o) => o.why).join()).toMatch(/buses below it are unknown/);
   });
 
+  it('the narrower scope decides, whichever unit comes first', () => {
+    const [wide, narrow] = [small.scope(2, 0, 0, [0x1c, 0]), small.scope(1, 0, 0, [0x1c, 0], [0, 0])];
+    const bridge = small.dumpOf('00:1c.0', { 0x08: [0, 0, 4, 6], 0x0e: [1], 0x18: [0, 2, 4] });
+    const pci = small.file('pci.txt', small.dump(bridge, small.dumpOf('02:00.0', {})));
+    for (const [a, b] of [
+      [wide, narrow],
+      [narrow, wide],
+    ] as const) {
+      const table = small.dmar(1, small.drhd(0xfed90000, 0, a), small.drhd(0xfed91000, 0, b));
+      const map = find(nodesOf(small.file('DMAR.dat', table), pci), 'pci0').iommuMap!;
+      const [outer, inner] = a === wide ? ['dmar0', 'dmar1'] : ['dmar1', 'dmar0'];
+      expect([0x200, 0x208].map((id) => mapId(map, id)?.to)).toEqual([inner, outer]);
+    }
+  });
+
   it('follows a root complex through the SMMU to the ITS, shifting ids twice', () => {
     const its = 48;
     const smmu = its + 24;

@@ -5,6 +5,7 @@ import { ridToBdf } from '../lspci/dump.js';
 import { COMPATIBLE, placed, type NodeParts, type Omissions } from './parts.js';
 
 const PAGE = 0x1000n;
+const everyId = { inputBase: 0, count: 65536, outputBase: 0 };
 
 /** Local APICs and IOAPICs of MADT; units of DMAR or IVRS; who is behind which unit. */
 export function x86Nodes(machine: Machine, d: MachineDescription, omissions: Omissions): NodeParts {
@@ -44,12 +45,13 @@ export function x86Nodes(machine: Machine, d: MachineDescription, omissions: Omi
         ...placed({ name, compatible: COMPATIBLE.vtd, segment: drhd.segment, options }, drhd.base, size, omissions),
       );
     });
-    // Later entries win: the unit for everything else first, then who is named.
-    for (const drhd of [...dmar.drhds].sort((a, b) => Number(b.includeAll) - Number(a.includeAll))) {
-      const u = d.iommus[dmar.drhds.indexOf(drhd)]!;
-      const map = mapOf(drhd.segment);
-      if (drhd.includeAll) map.push({ inputBase: 0, count: 65536, outputBase: 0, to: u.name });
-      for (const s of u.scopes) map.push(...scopeIds(machine, s, u.name, omissions));
+    // Later entries win: the unit for everything else first, then bridges from the widest on, then single functions. Of two
+    // that say the same the first counts, as in Linux.
+    for (const segment of new Set(dmar.drhds.map((drhd) => drhd.segment))) {
+      const own = d.iommus.filter((_, i) => dmar.drhds[i]?.segment === segment).reverse();
+      const all = own.filter((u) => u.includeAll).map((u) => ({ ...everyId, to: u.name }));
+      const named = own.flatMap((u) => u.scopes.flatMap((s) => scopeIds(machine, s, u.name, omissions)));
+      mapOf(segment).push(...all, ...named.sort((a, b) => b.count - a.count));
     }
   } else if (ivrs) {
     for (const u of d.iommus) {
@@ -70,7 +72,7 @@ export function x86Nodes(machine: Machine, d: MachineDescription, omissions: Omi
         ),
       );
       const map = mapOf(best.segment);
-      if (best.allDevices) map.push({ inputBase: 0, count: 65536, outputBase: 0, to: u.name });
+      if (best.allDevices) map.push({ ...everyId, to: u.name });
       for (const r of best.ranges)
         map.push({ inputBase: r.first, count: r.last - r.first + 1, outputBase: r.first, to: u.name });
       for (const s of u.scopes) map.push(...scopeIds(machine, s, u.name, omissions));
