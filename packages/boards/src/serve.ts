@@ -41,7 +41,8 @@ export const serveQ35: ServeBoard = (devices, observe) => {
   const unit = vtdOptions(options.filter((o) => o.driver === 'intel-iommu'));
   const board = q35({
     cpus: CPUS,
-    vtd: unit,
+    // As QEMU's, of version 1.0.
+    vtd: { domainContexts: false, recordInterruptRange: false, ...unit },
     functions: placeDevices(
       options.filter((o) => o.driver !== 'intel-iommu'),
       { slot: 5, fn: 0 },

@@ -140,6 +140,15 @@ describe('the context cache', () => {
     expect(pa(u)).toBe(reached ? 0xdd_d000 : 0xab_c000);
   });
 
+  it('goes as a whole where the unit cannot tell domains apart', () => {
+    const u = unit({ domainContexts: false });
+    pa(u);
+    other(u);
+    u.set(R.GCMD, 0x8200_0000); // QIE off: by register
+    u.set64(R.CCMD, 0xc000_0000, 6);
+    expect(u.get(R.CCMD + 4)).toBe(0x4800_0000); // CAIG: global
+    expect(pa(u)).toBe(0xdd_d000);
+  });
   it('keeps an entry whose root entry is gone', () => {
     const u = unit();
     pa(u);

@@ -28,10 +28,19 @@ describe('invalidation waits', () => {
     u.set(R.ICS, 1);
     expect(u.get(R.IECTL)).toBe(0x8000_0000);
   });
-  it('whose status address is no memory are noted and complete', () => {
+  it('have an upper address only with ECAP.EIM', () => {
+    const upper = (options: VtdOptions) => {
+      const u = new RawUnit(options);
+      for (const at of [0x44, 0xac]) u.set(at, 0x1234_5600);
+      return [u.get(0x44), u.get(0xac)];
+    };
+    expect(upper({})).toEqual([0, 0]);
+    expect(upper({ extendedInterruptMode: true })).toEqual([0x1234_5600, 0x1234_5600]);
+  });
+  it('whose status address is no memory are noted and stop the queue', () => {
     const u = new RawUnit();
     u.command([1, 0x25], [0, 0x7000_0000]);
-    expect(u.get(R.IQH)).toBe(16);
+    expect([u.get(R.IQH), u.get(R.FSTS)]).toEqual([0, IQE]);
     expect(u.platform.diagnostics.entries()[0]![0]).toContain('0x70000000');
   });
 });
@@ -52,6 +61,8 @@ const BAD: readonly [string, number, readonly [number, number], readonly [number
   ['IOTLB, bit 71', 4, [0, 0x12], [0, 0x80]],
   ['IOTLB, AM beyond MAMV', 4, [0, 0x32], [0, 19]],
   ['device-TLB, bit 65', 4, [0, 3], [0, 2]],
+  ['device-TLB, bit 4', 4, [0, 0x13], [0, 0]],
+  ['device-TLB, PFSID without ECAP.DIT', 4, [0x10_0000, 3], [0, 0]],
   ['interrupt entry cache, bit 5', 4, [0, 0x24], [0, 0]],
   ['interrupt entry cache, bit 48', 4, [0x1_0000, 0x14], [0, 0]],
   ['wait, bit 7', 4, [0, 0xa5], [0, 0x5_0000]],
@@ -78,10 +89,25 @@ describe('invalidation queue errors', () => {
     u.set(R.IQT, 0x1000);
     expect([u.get(R.FSTS), u.get(R.IQERCD)]).toEqual([IQE, 1]);
     u.set(R.FSTS, IQE);
-    expect(u.get(R.FSTS)).toBe(IQE); // still so
     u.set(R.IQT, 0);
-    u.set(R.FSTS, IQE);
     expect(u.get(R.FSTS)).toBe(0);
+  });
+  it('stay cleared while the refused descriptor stands: the next tail fetches it anew', () => {
+    const u = new RawUnit();
+    u.command([0, 0xf]);
+    u.set(R.FSTS, IQE);
+    expect([u.get(R.FSTS), u.get(R.IQH)]).toEqual([0, 0]);
+    u.set(R.IQT, 16);
+    expect([u.get(R.FSTS), u.get(R.IQH)]).toEqual([IQE, 0]);
+  });
+  it('keep the queue from being switched off: IQH is not IQT', () => {
+    const u = new RawUnit({}, 'QI');
+    u.command([0, 0xf]);
+    u.set(R.GCMD, 0);
+    expect(u.get(R.GSTS)).toBe(0x4400_0000);
+    u.set(R.IQT, 0);
+    u.set(R.GCMD, 0);
+    expect(u.get(R.GSTS)).toBe(0x4000_0000);
   });
   it('a queue outside memory: IQEI = 2', () => {
     const u = new RawUnit({}, '');

@@ -81,8 +81,11 @@ export class GlobalCommand {
       this.host.diagnostics.unimplemented(this.name, 'advanced fault logging (CAP.AFL = 0)');
     if (changed & GCMD.QIE.mask && this.offered(this.config.queuedInvalidation, 'QIE')) {
       const on = (value & GCMD.QIE.mask) !== 0;
-      this.put(GSTS.QIES.mask, on);
-      this.queue.enable(on);
+      // §6.5.2: the queue is switched off when it is empty only.
+      if (on || this.queue.empty) {
+        this.put(GSTS.QIES.mask, on);
+        this.queue.enable(on);
+      } else this.host.diagnostics.illegal(this.name, 'GCMD.QIE = 0 while IQH is not IQT');
     }
     if (changed & GCMD.TE.mask) {
       this.put(GSTS.TES.mask, (this.dma.enabled = (value & GCMD.TE.mask) !== 0));
@@ -117,9 +120,9 @@ export class GlobalCommand {
     if (this.queue.enabled)
       return this.host.diagnostics.illegal(this.name, 'CCMD used while queued invalidation is on');
     const g = (high >>> CCMD.CIRG.lsb) & 3;
-    if (g !== 0) this.queue.invalidateContexts(g, low & 0xffff, low >>> 16, high & 3);
+    const done = g === 0 ? 0 : this.queue.invalidateContexts(g, low & 0xffff, low >>> 16, high & 3);
     r.set(CCMD.$.at, low & 0xffff);
-    r.set(CCMD.$.at + 4, (high & CCMD.CIRG.mask) | (g << CCMD.CAIG.lsb));
+    r.set(CCMD.$.at + 4, (high & CCMD.CIRG.mask) | (done << CCMD.CAIG.lsb));
   }
 
   private iotlbCommand(at: number): void {

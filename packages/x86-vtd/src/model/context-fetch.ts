@@ -89,8 +89,6 @@ export class ContextFetcher {
       return FaultReason.contextInvalid;
     const aw = w[2]! & 7;
     if (((this.widths >>> aw) & 1) === 0 || (pass && this.widths >>> (aw + 1) !== 0)) return FaultReason.contextInvalid;
-    // A top table that cannot be read makes the context entry invalid (§7.1.3).
-    if (!pass && !this.host.memoryModel.has(table)) return FaultReason.contextInvalid;
     this.contexts.fill(sid, (w[2]! >>> 8) & 0xffff, type, aw + 2, fpd, table);
     return 0;
   }
@@ -108,5 +106,5 @@ export class ContextFetcher {
 const CONTEXT_WHY: Readonly<Record<number, string>> = {
   [FaultReason.contextNotPresent]: 'P = 0',
   [FaultReason.contextReserved]: 'reserved bits are set',
-  [FaultReason.contextInvalid]: 'TT or AW is not supported, or the table it points to is not in memory',
+  [FaultReason.contextInvalid]: 'TT or AW is not supported',
 };

@@ -242,11 +242,15 @@ export class DmaRemapper {
     if (cached >= 0) return this.fromCache(cached, check, request, fpd, out);
 
     let table = this.contexts.table[sid]!;
+    const levels = this.contexts.levels[sid]!;
     let rights = RW;
-    for (let level = this.contexts.levels[sid]!; ; level--) {
+    for (let level = levels; ; level--) {
       const at = table + index(hi, lo, level) * 8;
-      if (!memory.has(at))
-        return this.walkFault(FaultReason.pagingEntryRead, at, level, 'no memory there', request, fpd, out);
+      if (!memory.has(at)) {
+        // §7.1.3: a top table that cannot be read makes the context entry invalid.
+        const reason = level === levels ? FaultReason.contextInvalid : FaultReason.pagingEntryRead;
+        return this.walkFault(reason, at, level, 'no memory there', request, fpd, out);
+      }
       const low = memory.read32(at);
       const high = memory.read32(at + 4);
       rights &= low;

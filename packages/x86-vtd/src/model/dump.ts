@@ -109,7 +109,13 @@ function named(values: Record<string, unknown>, words: Map<number, number>, prob
     words.set(at, Number(value & 0xffff_ffffn));
     if (value >> 32n) words.set(at + 4, Number((value >> 32n) & 0xffff_ffffn));
   };
-  const fixed = [...spec.FIXED_REGISTERS, ...spec.PROTECTED_MEMORY_REGISTERS, CAP, ECAP];
+  const fixed = [
+    ...spec.FIXED_REGISTERS,
+    ...spec.upperAddressRegisters(true),
+    ...spec.PROTECTED_MEMORY_REGISTERS,
+    CAP,
+    ECAP,
+  ];
   for (const [name, text] of Object.entries(values)) {
     const register = fixed.find((r) => r.$.name === name);
     if (register) put(register.$.at, text, name);

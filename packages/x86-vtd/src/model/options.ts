@@ -32,6 +32,8 @@ export interface VtdOptions {
   readonly largePages?: { readonly m2: boolean; readonly g1: boolean };
   /** CAP.PSI. Without it a page-selective invalidation does the domain. */
   readonly pageSelective?: boolean;
+  /** Domain-selective context-cache invalidations do the domain; otherwise everything, as §11.4.6 allows and QEMU does. Default true. */
+  readonly domainContexts?: boolean;
   /** CAP.PLMR and CAP.PHMR. */
   readonly protectedMemory?: boolean;
   /** CAP.ESRTPS and CAP.ESIRTPS: setting a table pointer invalidates what was cached. */
@@ -72,6 +74,7 @@ export const Q35: VtdConfig = {
   zeroLengthReads: false,
   largePages: { m2: true, g1: true },
   pageSelective: true,
+  domainContexts: true,
   protectedMemory: false,
   enhancedSetPointer: false,
   faultRecords: 1,

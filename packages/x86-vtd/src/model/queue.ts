@@ -39,6 +39,8 @@ export class InvalidationQueue {
   private pumping = false;
   /** Commands until one is refused whatever it says; 0: none is. */
   private refuseIn = 0;
+  /** The descriptor that was refused last. */
+  private readonly refused = new Uint32Array(4);
   /** Work of an earlier life (before a reset or a restore) is void. */
   private epoch = 0;
   private turn = this.turnOf(0);
@@ -106,34 +108,54 @@ export class InvalidationQueue {
     };
   }
 
+  /** IQH = IQT. */
+  get empty(): boolean {
+    return this.registers.get(IQH.$.at) === this.registers.get(IQT.$.at);
+  }
+
+  /**
+   * Software cleared IQE: fetching goes on (§6.5.2.9). While what was refused still stands there it waits for the next IQT, as QEMU always
+   * does: the error would come back before software could mend anything.
+   */
+  resume(): void {
+    if (this.ringError() !== QueueError.none || !this.reader.read128(this.headAddress)) return;
+    const { refused } = this;
+    if (!this.reader.words.every((word, i) => word === refused[i])) this.pump();
+  }
+
   /** Whether there is a descriptor to take; an impossible tail or width is an error of its own. */
   private pending(): boolean {
-    const r = this.registers;
-    if (!this.enabled || this.faults.status & FSTS.IQE.mask) return false;
-    const head = r.get(IQH.$.at);
-    const tail = r.get(IQT.$.at);
-    if (head === tail) return false;
-    const iqa = r.get(IQA.$.at);
+    if (!this.enabled || this.faults.status & FSTS.IQE.mask || this.empty) return false;
+    const error = this.ringError();
+    return error === QueueError.none || this.error(error, RING_WHY[error]!);
+  }
+
+  private ringError(): number {
+    const iqa = this.registers.get(IQA.$.at);
     // 256-bit descriptors belong to scalable mode.
-    if (iqa & IQA.DW.mask) return this.error(QueueError.descriptorWidth, 'IQA.DW = 1 without scalable mode');
-    if (tail >= 4096 << (iqa & 7)) return this.error(QueueError.invalidTail, `tail ${hex(tail)} is beyond the queue`);
-    return true;
+    if (iqa & IQA.DW.mask) return QueueError.descriptorWidth;
+    return this.registers.get(IQT.$.at) >= 4096 << (iqa & 7) ? QueueError.invalidTail : QueueError.none;
+  }
+
+  private get headAddress(): number {
+    const r = this.registers;
+    return join64(r.get(IQA.$.at + 4), (r.get(IQA.$.at) & 0xffff_f000) >>> 0) + r.get(IQH.$.at);
   }
 
   private consume(): void {
     if (!this.pending()) return;
-    const r = this.registers;
-    const head = r.get(IQH.$.at);
-    const iqa = r.get(IQA.$.at);
-    const base = join64(r.get(IQA.$.at + 4), (iqa & 0xffff_f000) >>> 0);
-    if (!this.reader.read128(base + head)) {
-      this.error(QueueError.fetch, `no memory at ${hex(base + head)}`);
+    const at = this.headAddress;
+    if (!this.reader.read128(at)) {
+      this.error(QueueError.fetch, `no memory at ${hex(at)}`);
       return;
     }
+    const r = this.registers;
     const w = this.reader.words;
-    const error = this.execute(w, base + head);
-    if (error !== QueueError.none) this.error(error, hex(base + head));
-    else r.set(IQH.$.at, (head + 16) % (4096 << (iqa & 7)));
+    const error = this.execute(w, at);
+    if (error !== QueueError.none) {
+      this.refused.set(w);
+      this.error(error, hex(at));
+    } else r.set(IQH.$.at, (r.get(IQH.$.at) + 16) % (4096 << (r.get(IQA.$.at) & 7)));
   }
 
   private execute(w: Uint32Array, at: number): number {
@@ -173,11 +195,14 @@ export class InvalidationQueue {
     return 0;
   }
 
-  /** Also CCMD's work. */
-  invalidateContexts(granularity: number, did: number, sid: number, fm: number): void {
-    if (granularity === Granularity.global) this.dma.contexts.clear();
-    else if (granularity === Granularity.domain) this.dma.contexts.invalidateDomain(did);
+  /** Also CCMD's work. Returns the granularity that was really done. */
+  invalidateContexts(granularity: number, did: number, sid: number, fm: number): number {
+    const coarse = granularity === Granularity.domain && !this.config.domainContexts;
+    const done = coarse ? Granularity.global : granularity;
+    if (done === Granularity.global) this.dma.contexts.clear();
+    else if (done === Granularity.domain) this.dma.contexts.invalidateDomain(did);
     else this.dma.contexts.invalidateDevice(sid, FM_IGNORES[fm]!);
+    return done;
   }
 
   private iotlb(w: Uint32Array, at: number): number {
@@ -205,7 +230,8 @@ export class InvalidationQueue {
   /** No device-TLB of a modelled function caches anything, so there is nothing to drop: it completes at once. */
   private deviceTlb(w: Uint32Array, at: number): number {
     this.step(DEVICE_TLB_INV.$.name, DEVICE_TLB_INV, w, at, 0);
-    return w[2]! & 0xffe ? QueueError.reserved : 0;
+    // PFSID is reserved too where ECAP.DIT = 0.
+    return w[0]! & 0xffe0_fff0 || w[1]! & 0xffff_0000 || w[2]! & 0xffe ? QueueError.reserved : 0;
   }
 
   private interruptEntries(w: Uint32Array, at: number): number {
@@ -224,8 +250,11 @@ export class InvalidationQueue {
     // The status is written before the interrupt is signalled.
     if (w[0]! & d.SW.mask) {
       const address = join64(w[3]!, (w[2]! & 0xffff_fffc) >>> 0);
-      if (this.host.memoryModel.has(address)) this.host.memoryModel.write32(address, getLo(w, 0, d.DATA));
-      else this.host.diagnostics.illegal(this.name, `wait status address ${hex(address)} is not memory`);
+      if (!this.host.memoryModel.has(address)) {
+        this.host.diagnostics.illegal(this.name, `wait status address ${hex(address)} is not memory`);
+        return QueueError.reserved;
+      }
+      this.host.memoryModel.write32(address, getLo(w, 0, d.DATA));
     }
     if (w[0]! & d.IF.mask && (this.registers.get(ICS.$.at) & ICS.IWC.mask) === 0) {
       this.registers.set(ICS.$.at, ICS.IWC.mask);
@@ -270,3 +299,8 @@ export class InvalidationQueue {
     return result;
   }
 }
+
+const RING_WHY: Readonly<Record<number, string>> = {
+  [QueueError.descriptorWidth]: 'IQA.DW = 1 without scalable mode',
+  [QueueError.invalidTail]: 'IQT is beyond the queue',
+};

@@ -68,7 +68,7 @@ export class VtdUnit implements Model, TranslationUnit, Restorable {
     }));
     this.regions = [r];
     const messages = new MessagePort(host, apic);
-    this.faults = new FaultRecorder(name, r, host, config, messages, () => this.queue.pump());
+    this.faults = new FaultRecorder(name, r, host, config, messages, () => this.queue.resume());
     this.dma = new DmaRemapper(name, host, config, this.faults);
     this.interrupts = new InterruptRemapper(name, host, config, this.faults, apic);
     this.queue = new InvalidationQueue(name, r, host, config, this.dma, this.interrupts, this.faults, messages);
@@ -214,6 +214,7 @@ export class VtdUnit implements Model, TranslationUnit, Restorable {
 function registersOf(c: VtdConfig): { readonly $: LayoutInfo }[] {
   return [
     ...spec.FIXED_REGISTERS,
+    ...spec.upperAddressRegisters(c.extendedInterruptMode),
     spec.CAP,
     spec.ECAP,
     ...(c.protectedMemory ? spec.PROTECTED_MEMORY_REGISTERS : []),

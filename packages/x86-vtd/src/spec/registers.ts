@@ -63,7 +63,7 @@ export const FSTS = r32('FSTS', 0x34, {
 const control = (name: string, at: number) => r32(name, at, { IM: bit(31, { reset: 1 }), IP: bit(30, ro) });
 const data = (name: string, at: number) => r32(name, at, { DATA: bits(15, 0) });
 const address = (name: string, at: number) => r32(name, at, { ADDRESS: bits(31, 2) });
-const upper = (name: string, at: number) => r32(name, at, { UPPER: bits(31, 0) });
+const upper = (name: string, at: number, writable = true) => r32(name, at, { UPPER: bits(31, 0, writable ? {} : ro) });
 export const FECTL = control('FECTL', 0x38);
 export const FEDATA = data('FEDATA', 0x3c);
 export const FEADDR = address('FEADDR', 0x40);
@@ -116,7 +116,7 @@ export const FRCD_FIELDS = {
 export const FRCD = layout('FRCD', 'VT-d §11.4.14', 0, 128, FRCD_FIELDS);
 export const frcd = (fro: number, n: number) => layout(`FRCD${n}`, 'VT-d §11.4.14', fro + 16 * n, 128, FRCD_FIELDS);
 
-/** Every register that has a fixed offset. PLM and PHM exist only where CAP says so. */
+/** Every register that has a fixed offset, but for those below: CAP and ECAP say whether they are there. */
 export const FIXED_REGISTERS = [
   VER,
   GCMD,
@@ -127,7 +127,6 @@ export const FIXED_REGISTERS = [
   FECTL,
   FEDATA,
   FEADDR,
-  FEUADDR,
   IQH,
   IQT,
   IQA,
@@ -135,8 +134,10 @@ export const FIXED_REGISTERS = [
   IECTL,
   IEDATA,
   IEADDR,
-  IEUADDR,
   IQERCD,
   IRTA,
 ];
 export const PROTECTED_MEMORY_REGISTERS = [PMEN, PLMBASE, PLMLIMIT, PHMBASE, PHMLIMIT];
+/** §11.4.9.7, §11.4.11.4: reserved without ECAP.EIM. */
+export const upperAddressRegisters = (extendedInterruptMode: boolean) =>
+  extendedInterruptMode ? [FEUADDR, IEUADDR] : [upper('FEUADDR', 0x44, false), upper('IEUADDR', 0xac, false)];
