@@ -40,7 +40,7 @@ export interface PortRegion {
 
 /**
  * The address map: RAM and regions. The CPU's side (`CpuPort`) throws typed errors, since a stray access there is a mistake of
- * our caller; the device side (`deviceRead`, `deviceWrite`) answers as an interconnect does: ones, or dropped.
+ * our caller; the device side (`deviceRead`, `deviceWrite`) answers as an interconnect does: 0, or dropped.
  */
 export class SystemBus implements CpuPort {
   private regions: MmioRegion[] = [];
@@ -123,15 +123,15 @@ export class SystemBus implements CpuPort {
     return true;
   }
 
-  /** A device's aligned read of 1, 2 or 4 bytes; all ones where nothing answers. */
+  /** A device's aligned read of 1, 2 or 4 bytes; 0 where nothing answers, as devices of QEMU see it. */
   deviceRead(address: number, size: number): number {
-    const ones = size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
-    if ((address & (size - 1)) !== 0) return ones;
+    if ((address & (size - 1)) !== 0) return 0;
     const memory = this.memory;
     if (memory.has(address))
       return size === 4 ? memory.read32(address) : size === 2 ? memory.read16(address) : memory.read8(address);
     const region = this.regionAt(address);
-    if (region === undefined || !legal(region, address, size)) return ones;
+    if (region === undefined || !legal(region, address, size)) return 0;
+    const ones = size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff;
     return (swapped(region, region.read(address - region.base, size) >>> 0, size) & ones) >>> 0;
   }
 

@@ -185,7 +185,7 @@ export class PcieFabric {
     return verdict;
   }
 
-  /** Reads memory for a function. A fault leaves the rest of `into` all ones, as an unsupported request does. */
+  /** Reads memory for a function. A fault leaves the rest of `into` 0. */
   read(requester: number, hi: number, lo: number, into: Uint8Array, pasid = -1, kind = UNTRANSLATED): Verdict {
     return this.transfer(requester, hi, lo, into, READ, pasid, kind);
   }
@@ -226,13 +226,14 @@ export class PcieFabric {
       if (this.trace.on) this.tellRoute(q);
       verdict = this.translate(q, out);
       if (verdict === Verdict.fault) {
-        if (access === READ) bytes.fill(0xff, done);
+        // A completion without data: what the device makes of it is its own affair, and QEMU's see 0.
+        if (access === READ) bytes.fill(0, done);
         this.landed = false;
         return verdict;
       }
       if (verdict === Verdict.interrupt) {
         // Nothing answers a read of the interrupt range.
-        if (access === READ) bytes.fill(0xff, done, done + n);
+        if (access === READ) bytes.fill(0, done, done + n);
         if (access === READ || !this.units[requester]?.interrupt?.(q, out)) this.landed = false;
       } else {
         const all = this.perform(out.pa, bytes, done, n, access, this.deviceIds[requester]!);

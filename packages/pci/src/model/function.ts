@@ -137,7 +137,7 @@ export class PciFunction implements FunctionPort, DmaPort {
 
   read(hi: number, lo: number, into: Uint8Array, pasid = -1, kind = UNTRANSLATED): Verdict {
     if (this.mayRequest(pasid, kind)) return this.host.topology.transfer(this, hi, lo, into, false, pasid, kind);
-    into.fill(0xff);
+    into.fill(0);
     return Verdict.fault;
   }
 

@@ -34,11 +34,12 @@ export class MsiCapability {
       config.onWrite(header + this.at.mask, () => this.release());
     }
     config.onWrite(header, (now, before) => {
-      // More than the function is capable of is undefined in PCI 3.0; as QEMU, it takes what there is.
+      if (!get(now, MSI.Enable)) return;
+      // More than the function is capable of is undefined in PCI 3.0; as QEMU, it takes what there is once it is enabled.
       const capable = get(now, MSI.MultipleMessageCapable);
       if (get(now, MSI.MultipleMessageEnable) > capable)
         config.set(header, set(now, MSI.MultipleMessageEnable, capable));
-      if (get(now, MSI.Enable) && !get(before, MSI.Enable)) this.release();
+      if (!get(before, MSI.Enable)) this.release();
     });
   }
 

@@ -1,9 +1,7 @@
 import type { MmioRegion } from '@doorbell/platform';
 import type { Decoder } from './decoder.js';
 
-const ones = (size: number): number => (size === 4 ? 0xffff_ffff : size === 2 ? 0xffff : 0xff);
-
-/** A range of the system's address space that the host bridge passes on to BARs. Nobody there: ones, or dropped. */
+/** A range of the system's address space that the host bridge passes on to BARs. Nobody there: 0, as on QEMU's boards, or dropped. */
 export class BarWindow implements MmioRegion {
   readonly sizes = [1, 2, 4, 8];
 
@@ -16,7 +14,7 @@ export class BarWindow implements MmioRegion {
 
   read(offset: number, size: number): number {
     const t = this.decoder.at(this.base + offset);
-    return t === undefined ? ones(size) : t.fn.barRead(t.bar, t.offset, size);
+    return t === undefined ? 0 : t.fn.barRead(t.bar, t.offset, size);
   }
 
   write(offset: number, size: number, value: number): void {
