@@ -21,6 +21,14 @@ describe('a capture without firmware tables', () => {
     expect(session.problems.join('\n')).toMatch(/no ACPI tables/);
   });
 
+  it('tells of a table that is cut off', async () => {
+    const dmar = Buffer.alloc(60);
+    dmar.write('DMAR');
+    dmar.writeUInt32LE(168, 4);
+    const { problems } = await mini.open({ 'DMAR.dat': dmar });
+    expect(problems).toContain('DMAR: the table says 168 bytes, the file ends after 60');
+  });
+
   it('cannot say which id the IOAPIC has', async () => {
     const q = questionOf({ msi: { requester: 'ioapic', address: '0xfee00010', data: '0x1' } });
     expect(refusal(await mini.open({}), q)).toMatchObject({ code: 'BAD_QUESTION' });

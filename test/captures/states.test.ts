@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { openSession, questionOf, type Session, type SnapshotFile } from '@doorbell/inspect';
+import { openSession, questionOf, takeSnapshot, type Session, type SnapshotFile } from '@doorbell/inspect';
 import { PhysicalMemory } from '@doorbell/platform';
 import { describe, expect, it } from 'vitest';
 import { ARM, coreOf, message, Mini, read, readFixture, refusal } from './mini.js';
@@ -30,12 +30,16 @@ describe('other states of the unit', () => {
   });
 
   it('scalable mode: DMA says NOT_MODELLED, messages are answered', async () => {
-    const session = await mini.open({
-      'registers.json': mini.withWords({ '0x20': `0x${(mini.root | 0x400).toString(16)}` }),
-    });
-    expect(refusal(session)).toMatchObject({ code: 'NOT_MODELLED' });
-    expect(refusal(session).message).toMatch(/scalable mode/);
+    const rtaddr = `0x${(mini.root | 0x400).toString(16)}`;
+    const directory = mini.directory({ 'registers.json': mini.withWords({ '0x20': rtaddr }) });
+    const session = await openSession(directory, mini.plugins);
+    expect(refusal(session)).toMatchObject({ code: 'NOT_MODELLED', details: { unit: 'dmar0', id: 0x20 } });
+    expect(refusal(session).message).toContain(
+      `dmar0 takes it under id 0x20, but RTADDR (offset 0x20) = ${rtaddr} has TTM = 1, scalable mode`,
+    );
     expect(session.explain(message).verdict).toBe('delivered');
+    const { leftOut } = await takeSnapshot(directory, mini.plugins);
+    expect(leftOut.join('\n')).toMatch(/tables of dmar0 .* scalable mode/);
   });
 
   it('a DWORD write to 0xFEEx_xxxx is an interrupt request, a read a fault', async () => {
@@ -44,6 +48,13 @@ describe('other states of the unit', () => {
     expect(session.explain(at('write')).verdict).toBe('interrupt');
     expect(session.explain(at('read')).verdict).toBe('fault');
   });
+});
+
+it('a message into a domain without a doorbell: forged, or sent to the wrong address', async () => {
+  const session = await mini.open({});
+  const answer = session.explain(questionOf({ msi: { requester: '00:04.0', address: '0x1000', data: '0x0' } }));
+  expect(answer).toMatchObject({ verdict: 'blocked', fault: { name: 'WRITE_WITHOUT_PERMISSION' } });
+  expect(answer.remedy).toMatch(/^nothing, if the message is forged; else program the function .* or map the page/);
 });
 
 describe('other shapes of tables', () => {

@@ -46,7 +46,7 @@ export async function openCapture(directory: string): Promise<Capture> {
     );
   const { machine, nodes, requesters } = firmwareOf(files.firmware, problems);
   const registers = withCoveredZeros(files.registers.map((r) => r.value));
-  if (files.registers.length === 0) problems.push('there is no registers.json: units are as after power-on');
+  if (files.registers.length === 0) problems.push('there is no registers.json that can be read');
   const ram = nodes.memory[0]?.base ?? (machine?.madt && !machine.iort ? 0 : null);
   const image = await openImages(files.images, ram, problems);
   return {
@@ -71,6 +71,8 @@ function firmwareOf(
       const machine = readMachine(left);
       const description = describeRead(machine);
       const nodes = platformNodes(machine, description);
+      const damaged = description.findings.filter((f) => /_(?:TRUNCATED|BAD_LENGTH)$/.test(f.code));
+      problems.push(...damaged.map((f) => `${f.table}: ${f.message}`));
       problems.push(...nodes.omitted.map((o) => `${o.name}: ${o.why}`));
       if (machine.pci === null)
         problems.push('there is no pci.txt: functions behind conventional bridges are asked under their own ids');

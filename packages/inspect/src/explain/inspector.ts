@@ -308,7 +308,12 @@ export class Inspector {
         (p) => /^no registers of | is missing$/.test(p) && (message || !p.startsWith('messages: ')),
       );
       if (why !== undefined)
-        throw refuse('NOT_IN_CAPTURE', `${name}: ${why}`, 'capture the registers of the block', { unit: name });
+        throw refuse(
+          'NOT_IN_CAPTURE',
+          why.includes(name) ? why : `${name}: ${why}`,
+          'capture the registers of the block',
+          { unit: name },
+        );
     }
   }
 
