@@ -17,12 +17,13 @@ export interface Word64 {
 
 export const TWO32 = 0x1_0000_0000;
 
+// Literals here, since the engine loads an exported constant at each use, in the module itself too.
 /** Upper word of an address up to 2^53. */
-export const hi32 = (address: number): number => Math.floor(address / TWO32);
+export const hi32 = (address: number): number => Math.floor(address / 0x1_0000_0000);
 /** Lower word of an address up to 2^53. */
 export const lo32 = (address: number): number => address >>> 0;
 /** (hi, lo) as a number; exact below 2^53. */
-export const join64 = (hi: number, lo: number): number => hi * TWO32 + (lo >>> 0);
+export const join64 = (hi: number, lo: number): number => hi * 0x1_0000_0000 + (lo >>> 0);
 
 /**
  * The one place where a caller's address becomes (hi, lo). A number must be a safe integer; a bigint must fit 64 bits.

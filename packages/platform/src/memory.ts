@@ -50,7 +50,8 @@ export class PhysicalMemory implements MemoryPort, DirectMemory {
   /** `last` as bytes, as long as `viewed` is `last`. */
   private view: Uint8Array = new Uint8Array(ZERO.buffer);
   private viewed: Uint32Array = ZERO;
-  private readonly slotKeys = new Float64Array(SLOTS).fill(NaN);
+  /** Bases of the chunks in `slots`, by their number's low bits. */
+  private readonly slotBases = new Float64Array(SLOTS).fill(NaN);
   private readonly slots: Uint32Array[] = new Array<Uint32Array>(SLOTS).fill(ZERO);
 
   /** Errors: `BAD_MEMORY_BANK` (no range, not multiples of 8, beyond 52 bits), `REGION_OVERLAP`. */
@@ -81,6 +82,16 @@ export class PhysicalMemory implements MemoryPort, DirectMemory {
   locate(address: number): number {
     const at = address & ALIGNED;
     return address - at === this.lastBase ? at >>> 2 : this.locateFar(address);
+  }
+
+  /**
+   * The same of an address in two words, as entries hold it. A walk goes from load to load through the low word alone: as one number the
+   * address would be a double above 2 GiB, and its way there and back takes longer than the loads.
+   */
+  locate64(hi: number, lo: number): number {
+    const at = lo & ALIGNED;
+    const base = hi * 0x1_0000_0000 + ((lo >>> 0) - at);
+    return base === this.lastBase ? at >>> 2 : this.locateFar(base + at);
   }
 
   /** The same for writing: the piece is there then. See `DirectMemory`. */
@@ -251,17 +262,19 @@ export class PhysicalMemory implements MemoryPort, DirectMemory {
 
   /** Makes `last` the chunk of `address` and returns the offset in it. */
   private select(address: number): number {
-    const key = Math.floor(address / CHUNK);
-    const slot = key & (SLOTS - 1);
-    if (this.slotKeys[slot] !== key) return this.seek(address, key);
+    // Masks and a shift, which take the low 32 bits of any number: a division and its rounding cost as much as all the rest.
+    const at = address & (CHUNK - 1);
+    const slot = (address >>> CHUNK_BITS) & (SLOTS - 1);
+    if (this.slotBases[slot] !== address - at) return this.seek(address);
     this.last = this.slots[slot]!;
-    this.lastBase = key * CHUNK;
-    return address - this.lastBase;
+    this.lastBase = address - at;
+    return at;
   }
 
   /** What `select` does for a chunk it does not remember. Apart, or the engine copies it into each loop that reads, whose variables then leave the registers. */
-  private seek(address: number, key: number): number {
+  private seek(address: number): number {
     if (!this.contains(address)) throw outside(address, 1);
+    const key = Math.floor(address / CHUNK);
     this.remember(key, this.directories.get(Math.floor(key / PER_DIRECTORY))?.[key % PER_DIRECTORY] ?? ZERO);
     return address - key * CHUNK;
   }
@@ -275,19 +288,23 @@ export class PhysicalMemory implements MemoryPort, DirectMemory {
   }
 
   private locateFar(address: number): number {
-    if (address & 3 || !this.contains(address, 4)) return -1;
+    if (address & 3) return -1;
+    const slot = (address >>> CHUNK_BITS) & (SLOTS - 1);
+    // A chunk that is remembered is RAM as a whole: who walks from one to another and back does not search the banks.
+    if (this.slotBases[slot] !== address - (address & ALIGNED) && !this.contains(address, 4)) return -1;
     return this.select(address) >>> 2;
   }
 
   private selectForWrite(address: number): number {
-    const key = Math.floor(address / CHUNK);
-    const slot = key & (SLOTS - 1);
-    if (this.slotKeys[slot] === key && this.slots[slot] !== ZERO) return this.select(address);
-    return this.seekForWrite(address, key);
+    const slot = (address >>> CHUNK_BITS) & (SLOTS - 1);
+    if (this.slotBases[slot] === address - (address & (CHUNK - 1)) && this.slots[slot] !== ZERO)
+      return this.select(address);
+    return this.seekForWrite(address);
   }
 
-  private seekForWrite(address: number, key: number): number {
+  private seekForWrite(address: number): number {
     if (!this.contains(address)) throw outside(address, 1);
+    const key = Math.floor(address / CHUNK);
     const directory = this.directory(key);
     this.remember(key, (directory[key % PER_DIRECTORY] ??= new Uint32Array(WORDS)));
     return address - key * CHUNK;
@@ -301,14 +318,14 @@ export class PhysicalMemory implements MemoryPort, DirectMemory {
       return;
     }
     this.lastBase = key * CHUNK;
-    this.slotKeys[key & (SLOTS - 1)] = key;
+    this.slotBases[key & (SLOTS - 1)] = key * CHUNK;
     this.slots[key & (SLOTS - 1)] = chunk;
   }
 
   private forget(): void {
     this.lastBase = NOWHERE;
     this.last = ZERO;
-    this.slotKeys.fill(NaN);
+    this.slotBases.fill(NaN);
     this.slots.fill(ZERO);
   }
 

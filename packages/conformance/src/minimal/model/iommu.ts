@@ -3,6 +3,9 @@ import { RegisterFile, TranslationCache, Verdict, WRITE, join64 } from '@doorbel
 import type { HardwareHost, Model, Outcome, Request } from '@doorbell/platform';
 import * as S from '../spec/iommu.js';
 
+// Constants of this module, which the engine folds; it loads an import at each use.
+const { READABLE, WRITABLE, BYPASS, TABLE } = S;
+const STREAMS = S.STREAMS.$.at / 4;
 const STATUS = S.STATUS.$.at / 4;
 
 /** The hardware: walks the tables that memory holds, remembers translations until it is told to forget them, records one fault. */
@@ -33,19 +36,19 @@ export class MinimalIommu extends RegisterFile implements Model {
 
   translate(request: Request, out: Outcome): Verdict {
     const { cache } = this;
-    const { memoryModel } = this.host;
-    const stream = this.get(S.STREAMS.$.at) * 4096 + request.stream * 8;
-    const flags = memoryModel.has(stream) ? memoryModel.read32(stream) : 0;
+    const { memoryModel: memory } = this.host;
+    const n = memory.locate(this.words[STREAMS]! * 4096 + request.stream * 8);
+    const lo = n < 0 ? 0 : memory.located[n]! | 0;
+    const hi = n < 0 ? 0 : memory.located[n + 1]! & 0xfffff;
     out.pa = join64(request.hi, request.lo);
-    if (flags & S.BYPASS) return Verdict.bypass;
-    if (!(flags & S.TABLE)) return this.fault(request, out, 1);
-    const root = join64(memoryModel.read32(stream + 4) & 0xfffff, flags & ~0xfff);
-    const page = Math.floor(out.pa / 4096);
-    let slot = cache.find(root, page);
-    if (slot < 0) slot = this.walk(root, page);
+    if (lo & BYPASS) return Verdict.bypass;
+    if (!(lo & TABLE)) return this.fault(request, out, 1);
+    const page = request.hi * 2 ** 20 + (request.lo >>> 12);
+    let slot = cache.find(join64(hi, lo & ~0xfff), page);
+    if (slot < 0) slot = this.walk(hi, lo & ~0xfff, page);
     if (slot < 0) return this.fault(request, out, 2);
     const rights = cache.rights[slot]!;
-    if (!(rights & (request.access & WRITE ? S.WRITABLE : S.READABLE))) return this.fault(request, out, 3);
+    if (!(rights & (request.access & WRITE ? WRITABLE : READABLE))) return this.fault(request, out, 3);
     out.pa = cache.physical[slot]! + (request.lo & 0xfff);
     out.pageSize = 4096;
     out.permissions = rights;
@@ -58,20 +61,21 @@ export class MinimalIommu extends RegisterFile implements Model {
   }
 
   /** The cache's slot with what the tables say of a page, or -1: nothing. */
-  private walk(root: number, page: number): number {
-    const { memoryModel, trace } = this.host;
-    let table = root;
-    for (let level = page < 2 ** 27 ? 2 : -1, span = 2 ** 18; level >= 0; level--, span /= 512) {
-      const at = table + ((page / span) & 511) * 8;
-      const n = memoryModel.locate(at);
-      const lo = n < 0 ? 0 : memoryModel.located[n]!;
-      const hi = n < 0 ? 0 : memoryModel.located[n + 1]! & 0xfffff;
-      const rights = lo & (S.READABLE | S.WRITABLE);
-      const why = level > 0 ? 'next table' : rights ? 'page' : 'no page';
-      if (trace.on) trace.step({ by: this.name, what: `entry, level ${level}`, at, words: [lo, hi], decoded: '', why });
-      table = join64(hi, lo & ~0xfff);
-      if (level === 0 && rights) return this.cache.store(root, page, table, rights);
-      if (!(lo & S.TABLE)) return -1;
+  private walk(rootHi: number, rootLo: number, page: number): number {
+    const { memoryModel: memory, trace } = this.host;
+    for (let shift = page < 2 ** 27 ? 18 : -1, hi = rootHi | 0, lo = rootLo | 0; shift >= 0; shift -= 9) {
+      const entry = (lo & ~0xfff) | (((page >>> shift) & 511) * 8);
+      const at = join64(hi, entry);
+      const n = memory.locate64(hi, entry);
+      lo = n < 0 ? 0 : memory.located[n]! | 0;
+      hi = n < 0 ? 0 : memory.located[n + 1]! & 0xfffff;
+      const rights = lo & (READABLE | WRITABLE);
+      if (trace.on) {
+        const why = shift > 0 ? 'next table' : rights ? 'page' : 'no page';
+        trace.step({ by: this.name, what: `entry, level ${shift / 9}`, at, words: [lo >>> 0, hi], decoded: '', why });
+      }
+      if (shift === 0 && rights) return this.cache.store(join64(rootHi, rootLo), page, join64(hi, lo & ~0xfff), rights);
+      if (!(lo & TABLE)) return -1;
     }
     return -1;
   }
