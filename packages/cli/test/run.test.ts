@@ -301,6 +301,23 @@ describe.skipIf(missing)('collected machines', () => {
     expect(reports[0]!.notes.filter((n) => /LIODN \d+ at pamu0 is assigned/.test(n))).toHaveLength(3);
   });
 
+  it('PowerPC: without a PAMU messages go through PEXCSRBAR, and nobody is isolated', () => {
+    const { code, reports } = run(join(SHARED, 'machines/powerpc/mpc8572ds_36b.dtb'));
+    expect(code).toBe(0);
+    for (const f of reports[0]!.functions) {
+      expect([f.iommu, f.isolated, f.window]).toEqual([null, false, null]);
+      expect(f.witness.join()).toContain('no IOMMU is in its way');
+      // CCSR of 1 MiB just below 4 GiB; bank A's MSIIR at 0x4_1740 in it.
+      expect(new Set(f.msi!.vectors.map((v) => v.address))).toEqual(new Set(['0xfff41740']));
+    }
+    expect(reports[0]!.notes.filter((n) => /no PAMU is described/.test(n))).toHaveLength(3);
+  });
+
+  it('PowerPC: an MSIR has one CPU, so many vectors go to as many CPUs as there are MSIRs for', () => {
+    const { reports } = run(join(SHARED, 'machines/powerpc/t4240qds.dtb'), '--vectors', '64');
+    for (const f of reports[0]!.functions) expect(f.msi!.vectors).toHaveLength(64);
+  });
+
   it('AMD: NO_BACKEND names the unit, and the topology is there all the same', () => {
     const { code, reports } = run(...of('amd'));
     expect(code).toBe(1);

@@ -227,3 +227,43 @@ describe.skipIf(!needs('nodes of real machines', null))('nodes of real machines'
     expect(machines).toBeGreaterThan(300);
   });
 });
+
+describe('nodes from a QorIQ tree', () => {
+  const cells = { '#address-cells': 1, '#size-cells': 1 };
+  const bank = { compatible: 'fsl,mpic-msi' };
+  const tree = small.file(
+    'x.dtb',
+    small.fdt({
+      ...cells,
+      mpic: { compatible: 'fsl,mpic', reg: [0x40000, 0x40000] },
+      'msi@41600': { ...bank, reg: [0x41600, 0x200, 0x44140, 4], phandle: 1 },
+      'msi@41800': { ...bank, reg: [0x41800, 0x200], phandle: 2, 'msi-available-ranges': [64, 32, 3, 32, 224, 32] },
+      'pcie@200000': { device_type: 'pci', reg: [0x200000, 0x1000], 'fsl,msi': 2 },
+      'iommu@20000': {
+        ...cells,
+        compatible: 'fsl,pamu',
+        reg: [0x20000, 0x3000],
+        ranges: [0, 0x20000, 0x3000],
+        'pamu@0': { reg: [0, 0x1000] },
+        'pamu@1000': { reg: [0x1000, 0x1000], status: 'disabled' },
+        'pamu@2000': { reg: [0x2000, 0x1000] },
+      },
+    }),
+  );
+  it('a bank has its ranges and its doorbell, and `fsl,msi` says whose bank it is', () => {
+    const m = nodesOf(tree);
+    expect(find(m, 'msi0').options).toMatchObject({ doorbell: '0x44140' });
+    expect(find(m, 'msi0').options).not.toHaveProperty('ranges');
+    // prettier-ignore
+    const ranges = [[64, 32], [224, 32]];
+    expect(find(m, 'msi1').options).toMatchObject({ doorbell: '0x41940', ranges });
+    expect(describeMachine([tree]).msiControllers.map((c) => c.vectors)).toEqual([256, 64]);
+    expect(m.nodes.find((n) => n.options?.['node'] === '/pcie@200000')!.msiMap).toEqual([
+      { inputBase: 0, count: 65536, outputBase: 0, to: 'msi1' },
+    ]);
+  });
+  it('a PAMU that is switched off is none', () => {
+    const pamus = nodesOf(tree).nodes.filter((n) => n.compatible === 'fsl,pamu');
+    expect(pamus.map((n) => n.reg![0]!.base)).toEqual([0x20000, 0x22000]);
+  });
+});

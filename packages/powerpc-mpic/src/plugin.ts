@@ -1,6 +1,7 @@
 import {
   API_VERSION,
   DoorbellError,
+  hex,
   registerPort,
   token,
   type BlockDefinition,
@@ -13,7 +14,16 @@ import { MsiBank, type BankOptions } from './driver/msi.js';
 import { Mpic } from './model/mpic.js';
 import { checkMpic, mpicConfig, type MpicOptions } from './model/options.js';
 import { MpicProbe } from './probe.js';
-import { BANK_BASE, BANK_STRIDE, MPIC_LINES, MPIC_SIZE, banksOf, msiInterrupt, type MpicLines } from './spec/index.js';
+import {
+  BANK_BASE,
+  BANK_STRIDE,
+  MPIC_LINES,
+  MSIIR1_VERSION,
+  MPIC_SIZE,
+  banksOf,
+  msiInterrupt,
+  type MpicLines,
+} from './spec/index.js';
 
 const LINES = token<MpicLines>(MPIC_LINES);
 
@@ -76,7 +86,16 @@ const BANK: BlockDefinition = {
     create(ctx) {
       const mpic = ctx.resolve(MPIC);
       const core = ctx.service(INTERRUPTS);
-      core.addRoot(ctx.node.name, new MsiBank(ctx.node.name, mpic, core, bankOptions(ctx.node, mpic.base)));
+      const options = bankOptions(ctx.node, mpic.base);
+      const count = banksOf(mpic.version);
+      if (!(Number.isInteger(options.bank) && options.bank >= 0 && options.bank < count))
+        throw new DoorbellError(
+          'BAD_OPTION',
+          `${ctx.node.name} is none of the ${count} banks of ${mpic.name}`,
+          `banks lie at ${hex(mpic.base + BANK_BASE)} and every ${hex(BANK_STRIDE)} bytes after it`,
+          { node: ctx.node.name, option: 'bank', value: options.bank },
+        );
+      core.addRoot(ctx.node.name, new MsiBank(ctx.node.name, mpic, core, options));
       return {};
     },
   },
@@ -118,11 +137,12 @@ function checkBank(node: PlatformNode): DoorbellError[] {
 export function mpicNodes(options: MpicPluginOptions = {}): PlatformNode[] {
   const { name = 'mpic0', base = DEFAULT_BASE, banks, ...rest } = options;
   const { version } = mpicConfig({ ...rest });
+  const bankKind = version >= MSIIR1_VERSION ? 'fsl,mpic-msi-v4.3' : 'fsl,mpic-msi';
   const list: readonly BankOptions[] =
     typeof banks === 'object' ? banks : Array.from({ length: banks ?? banksOf(version) }, (_, bank) => ({ bank }));
   return [
     { name, compatible: 'fsl,mpic', reg: [{ base, size: MPIC_SIZE }], endian: 'big', options: rest },
-    ...list.map((bank, i) => ({ name: `msi${i}`, compatible: 'fsl,mpic-msi', options: { ...bank } })),
+    ...list.map((bank, i) => ({ name: `msi${i}`, compatible: bankKind, options: { ...bank } })),
   ];
 }
 

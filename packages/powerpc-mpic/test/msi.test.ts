@@ -109,6 +109,11 @@ describe('an MSI bank', () => {
     expect(() => board({ banks: [{ bank: 0, ranges: [[1, 32]] }] })).toThrow(/not whole MSIRs/);
   });
 
+  it('refuses to be a bank that the controller does not have', () => {
+    expect(() => board({ banks: [{ bank: 3 }] })).toThrow(/none of the 3 banks/);
+    expect(board({ version: 0x403, banks: [{ bank: 3 }] }).allNodes.at(-1)!.compatible).toBe('fsl,mpic-msi-v4.3');
+  });
+
   it('of version 4.3 has 512 numbers that walk the MSIRs first', () => {
     const platform = board({ version: 0x403 });
     const core = platform.service(INTERRUPTS);

@@ -192,6 +192,16 @@ describe('a domain whose window is planned', () => {
 });
 
 describe('the unit', () => {
+  it('refuses a LIODN that it does not have (PC2.MLIODN), with nothing written', () => {
+    const { platform, a } = planned({ maxLiodn: 193 });
+    const iommu = platform.service(IOMMU);
+    const domain = iommu.createDomain({ type: 'identity' });
+    const before = platform.memoryModel.digest();
+    iommu.groupOf(a);
+    expect(() => iommu.attach(a, domain)).toThrow(expect.objectContaining({ code: 'PAMU_LIODN_RANGE' }));
+    expect(platform.memoryModel.digest()).toBe(before);
+  });
+
   it('is bypassed until its driver has programmed it', () => {
     const { platform } = planned();
     const guts = platform.model('guts0') as Guts;

@@ -35,7 +35,7 @@ export function renderRun(r: RunReport, all: boolean): string {
 
 function functionRows(f: FunctionReport, all: boolean): string[][] {
   const name = f.bdf + (f.standIn ? pc.dim(' (stand-in)') : '');
-  const group = `${f.group}${f.isolated ? '' : pc.yellow(' shared')}`;
+  const group = `${f.group}${f.isolated || f.iommu === null ? '' : pc.yellow(' shared')}`;
   const behind = [f.iommu ?? 'no IOMMU', f.msiController ?? 'no controller'].join(' → ');
   const window = f.window ? `${f.window.base} ${f.window.kind}` : '–';
   const head = [name, group, behind, window];

@@ -112,20 +112,23 @@ class Driver {
     const iommu = this.platform.service(IOMMU);
     const present = new Set(this.platform.allNodes.map((n) => n.name));
     const [unit, controller] = [this.told(device, 'iommuMap'), this.told(device, 'msiMap')];
+    const missing = unit !== null && !present.has(unit);
+    // A node that is no IOMMU's (a PCIe controller's own windows) checks nobody.
+    const checker = missing ? unit : (iommu.unitOf(device)?.name ?? null);
     const base = {
       bdf: device.name,
       requesterId: device.requester,
       id: `${hex4(device.vendor)}:${hex4(device.deviceId)}`,
       class: hex4(device.classCode >>> 8),
-      ...this.groupOf(device),
+      ...this.groupOf(device, checker),
       ...(this.options.standIns?.has(device.name) && { standIn: true as const }),
       window: null,
       msi: null,
-      iommu: unit ?? iommu.unitOf(device)?.name ?? null,
+      iommu: checker,
       msiController: controller ?? this.unmappedRoot(device),
     };
     // What is missing (NO_BACKEND) was told when the platform was built.
-    if ((unit && !present.has(unit)) || (controller && !present.has(controller))) return base;
+    if (missing || (controller && !present.has(controller))) return base;
     if (this.options.hosts && base.msiController === null) {
       // Said once where there is none at all.
       if (this.options.failures?.some((f) => f.code === 'NO_MSI_CONTROLLER')) return base;
@@ -147,8 +150,12 @@ class Driver {
   }
 
   /** The functions that are owned together: those that PCI cannot tell apart, and those that share an id at their unit. */
-  private groupOf(device: PciDevice): Pick<FunctionReport, 'group' | 'isolated' | 'witness'> {
+  private groupOf(device: PciDevice, checker: string | null): Pick<FunctionReport, 'group' | 'isolated' | 'witness'> {
     const { group, isolated, witness } = device.isolation;
+    if (checker === null) {
+      const open = 'no IOMMU is in its way: it reaches all memory and every doorbell';
+      return { group, isolated: false, witness: [...witness, open] };
+    }
     const others = this.platform
       .service(IOMMU)
       .groupOf(device)
@@ -194,7 +201,19 @@ class Driver {
     const cpus = this.platform.service(INTERRUPTS).domainFor(device).root.cpus;
     const offered = device.msixVectors || device.msiVectors;
     const max = Math.min(this.options.vectors ?? Infinity, offered);
-    const attempt = (): Vectors => pci.allocateVectors(device, { min: 1, max, kinds: ['msix', 'msi'], cpus });
+    const spread = (over: number): Vectors =>
+      pci.allocateVectors(device, { min: 1, max, kinds: ['msix', 'msi'], cpus: cpus.slice(0, over) });
+    // Over fewer CPUs where that gives more: 32 vectors of an MPIC go to one CPU.
+    const attempt = (): Vectors => {
+      let best = { over: cpus.length, count: 0 };
+      for (let over = cpus.length; over >= 1; over >>= 1) {
+        const vectors = spread(over);
+        if (vectors.count === max) return vectors;
+        if (vectors.count > best.count) best = { over, count: vectors.count };
+        vectors.free();
+      }
+      return spread(best.over);
+    };
     let vectors: Vectors | null = null;
     try {
       vectors = attempt();

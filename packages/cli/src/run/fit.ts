@@ -125,8 +125,8 @@ export function withQoriq(
     if (n.compatible === COMPATIBLE.mpic)
       return { ...n, options: { cpus: Math.min(Math.max(cpus, 1), 32), version: second ? 0x0403 : 0x0402 } };
     if (n.compatible === COMPATIBLE.mpicMsi) {
-      const { reg, ...rest } = n;
-      return { ...rest, options: { at: reg![0]!.base, doorbell: n.options!['doorbell'] } };
+      const { reg, options, ...rest } = n;
+      return { ...rest, options: { at: reg![0]!.base, doorbell: options!['doorbell'], ranges: options!['ranges'] } };
     }
     if (!isHost(n)) return n;
     const path = n.options!['node'];
@@ -146,6 +146,7 @@ export function withQoriq(
     const unit = named ?? pamus[(hosts - 1) % Math.max(pamus.length, 1)];
     if (unit === undefined) {
       // Without a PAMU the controller's own inbound windows are all there is.
+      notes.push(`${n.name}: no PAMU is described: its functions reach all memory, and all of CCSR through PEXCSRBAR`);
       return there ? { ...host, iommuMap: [{ ...everything, outputBase: 0, to: controller.name }] } : host;
     }
     if (named === undefined)

@@ -1,4 +1,5 @@
 import { hex } from '../bytes.js';
+import { readReg } from './address.js';
 import { baseOf, type TreeIndex } from './index.js';
 import type { TreeNode } from './tree.js';
 
@@ -17,6 +18,8 @@ export interface TreeMsiController {
   readonly vectors: number | null;
   /** `fsl,mpic-msi`: the address of MSIIR, which devices write (its alias page where there is one). */
   readonly doorbell: bigint | null;
+  /** `fsl,mpic-msi`: pairs of first and count of the numbers that software may use; absent: all. */
+  readonly ranges?: readonly (readonly [number, number])[];
 }
 
 const SMMU_V2 = [
@@ -70,19 +73,12 @@ export function findMsiControllers(index: TreeIndex): TreeMsiController[] {
     } else if (node.isCompatible('fsl,mpic-msi', 'fsl,mpic-msi-v4.3')) {
       const base = baseOf(node, index);
       const v43 = node.isCompatible('fsl,mpic-msi-v4.3');
-      const aliased = (node.cells('reg')?.length ?? 0) >= 4;
+      const aliased = (readReg(node)?.length ?? 0) > 1;
       const doorbell = aliased ? baseOf(node, index, 1) : base === null ? null : base + (v43 ? 0x148n : 0x140n);
-      out.push({ node, type: 'mpic-msi', base, vectors: v43 ? v43Vectors(node) : mpicVectors(node, index), doorbell });
+      out.push({ node, type: 'mpic-msi', base, doorbell, ...numbers(node, index) });
     } else if (node.isCompatible('fsl,vmpic-msi', 'fsl,vmpic-msi-v4.3')) {
       // Made by a hypervisor: no registers, only an address that devices write.
-      const v43 = node.isCompatible('fsl,vmpic-msi-v4.3');
-      out.push({
-        node,
-        type: 'mpic-msi',
-        base: null,
-        vectors: v43 ? v43Vectors(node) : mpicVectors(node, index),
-        doorbell: null,
-      });
+      out.push({ node, type: 'mpic-msi', base: null, doorbell: null, ...numbers(node, index) });
     } else if (isMsiController(node)) {
       const what = node.strings('compatible').join(', ') || 'no compatible';
       index.found('DT_MSI_UNKNOWN', node.offset, `${node.path}: ${what}`);
@@ -98,26 +94,27 @@ function isMsiController(node: TreeNode): boolean {
   return node.has('msi-controller') || node.has('#msi-cells') || node.isCompatible('fsl,ipic-msi');
 }
 
-/** fsl,mpic-msi-v4.3: 32 vectors per MSIR, one interrupt per MSIR, 16 of them. */
-function v43Vectors(node: TreeNode): number {
-  const count = interruptCount(node);
-  return 32 * (count === null || count === 0 ? 16 : count);
+/** How many vectors a bank of an MPIC has for software, and which where the tree narrows them. */
+function numbers(node: TreeNode, index: TreeIndex): Pick<TreeMsiController, 'vectors' | 'ranges'> {
+  // Version 4.3: 32 vectors per MSIR, one interrupt per MSIR, 16 of them.
+  if (node.isCompatible('fsl,mpic-msi-v4.3', 'fsl,vmpic-msi-v4.3'))
+    return { vectors: 32 * (interruptCount(node) || 16) };
+  const ranges = availableRanges(node, index);
+  return ranges === null ? { vectors: 256 } : { vectors: ranges.reduce((sum, [, count]) => sum + count, 0), ranges };
 }
 
-/** fsl,mpic-msi: `msi-available-ranges`, pairs <first count> in multiples of 32 within 0–255; absent means all. */
-function mpicVectors(node: TreeNode, index: TreeIndex): number {
-  const ranges = node.cells('msi-available-ranges');
-  if (ranges === null) return 256;
-  let vectors = 0;
-  for (let i = 0; i + 1 < ranges.length; i += 2) {
-    const [first, count] = [ranges[i]!, ranges[i + 1]!];
-    if (first % 32 !== 0 || count % 32 !== 0 || count === 0 || first + count > 256) {
+/** `msi-available-ranges`: pairs <first count> in multiples of 32 within 0–255; null: absent, which means all. */
+function availableRanges(node: TreeNode, index: TreeIndex): [number, number][] | null {
+  const cells = node.cells('msi-available-ranges');
+  if (cells === null) return null;
+  const ranges: [number, number][] = [];
+  for (let i = 0; i + 1 < cells.length; i += 2) {
+    const [first, count] = [cells[i]!, cells[i + 1]!];
+    if (first % 32 !== 0 || count % 32 !== 0 || count === 0 || first + count > 256)
       index.found('DT_MSI_RANGES', node.offsetOf('msi-available-ranges'), `${node.path}: <${first} ${count}>`);
-      continue;
-    }
-    vectors += count;
+    else ranges.push([first, count]);
   }
-  return vectors;
+  return ranges;
 }
 
 function interruptCount(node: TreeNode): number | null {

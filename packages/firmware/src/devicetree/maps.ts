@@ -45,7 +45,11 @@ export function findPciHosts(index: TreeIndex): TreePciHost[] {
         firstBus: buses?.[0] ?? 0,
         lastBus: buses?.[1] ?? 255,
         domain: node.cell('linux,pci-domain'),
-        msiParents: references(node, 'msi-parent', '#msi-cells', index).map((r) => r.target),
+        msiParents: [
+          ...references(node, 'msi-parent', '#msi-cells', index),
+          // Freescale: keeps a controller's messages to that bank.
+          ...references(node, 'fsl,msi', '#msi-cells', index, index.found),
+        ].map((r) => r.target),
       };
     });
 }

@@ -28,13 +28,17 @@ export function findPamus(index: TreeIndex): PamuPage[] {
     if (!node.isCompatible('fsl,pamu', 'fsl,pamu-v1.0')) continue;
     const base = baseOf(node, index);
     const size = readReg(node)?.[0]?.size ?? 0n;
-    const children = node.children.filter((c) => c.has('reg') && index.isLive(c));
-    const bases = children.map((c) => readReg(c)?.[0]?.base ?? null);
+    const all = node.children.filter((c) => c.has('reg'));
+    const children = all.filter((c) => index.isLive(c));
+    const baseIn = (c: TreeNode): bigint | null => readReg(c)?.[0]?.base ?? null;
+    const bases = children.map(baseIn);
+    const off = all.filter((c) => !index.isLive(c)).map(baseIn);
     if (children.length === 0) index.found('PAMU_NO_PAGES', node.offset, `${node.path} of ${hex(size)} bytes`);
     // P4080 has 5 pages; a few dozen is more than any SoC, and a damaged size must not run away.
     const count = Math.max(Math.min(Number(size / PAGE), 64), 1);
     for (let i = 0; i < count; i++) {
       const at = base === null ? null : base + BigInt(i) * PAGE;
+      if (at !== null && off.includes(at)) continue;
       const child = at === null ? (children[i] ?? null) : (children[bases.indexOf(at)] ?? null);
       pages.push({ node, child, base: at, liodns: [] });
     }

@@ -48,6 +48,7 @@ export function describeTree(tree: Tree, machine: Machine): Part {
       base: hexOrNull(c.base),
       vectors: c.vectors,
       doorbell: hexOrNull(c.doorbell),
+      ...(c.ranges && { ranges: c.ranges }),
       node: c.node.path,
     })),
     idMappings: findIdMaps(index, new Set(names.keys())).map((m) => ({

@@ -45,6 +45,8 @@ export interface MsiControllerDescription {
   readonly vectors: number | null;
   /** The address that devices write, before any translation. */
   readonly doorbell: string | null;
+  /** MPIC: pairs of first and count of the numbers that software may use; absent: all. */
+  readonly ranges?: readonly (readonly [number, number])[];
   /** MADT id or device-tree path. */
   readonly id?: number;
   readonly node?: string;

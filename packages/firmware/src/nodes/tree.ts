@@ -49,7 +49,7 @@ export function treeNodes(machine: Machine, d: MachineDescription, omissions: Om
     const spis = node.cell('arm,msi-num-spis');
     const baseSpi = node.cell('arm,msi-base-spi');
     const v2m = { ...(spis !== null && { spis }), ...(baseSpi !== null && { baseSpi }) };
-    const mpic = { vectors: c.vectors, doorbell: c.doorbell, tree: node.strings('compatible') };
+    const mpic = { doorbell: c.doorbell, ...(c.ranges && { ranges: c.ranges }), tree: node.strings('compatible') };
     const options = c.type === 'gicv2m' ? v2m : c.type === 'mpic-msi' ? mpic : {};
     const size = sizeOf(c.node, c.type === 'gicv3-its' ? 0x20000n : 0x1000n);
     const big = c.type === 'mpic-msi' ? endian : {};

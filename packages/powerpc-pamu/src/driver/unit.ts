@@ -1,5 +1,5 @@
 import { get, set } from '@doorbell/bits';
-import { HardwareError, hi32, lo32, registerPort, type RegisterPort } from '@doorbell/platform';
+import { DoorbellError, HardwareError, hi32, lo32, registerPort, type RegisterPort } from '@doorbell/platform';
 import type { AttachTarget, DomainTable, IommuUnit, UnitCapabilities, UnitFault } from '@doorbell/iommu';
 import * as S from '../spec/index.js';
 import { slotOf, type Geometry } from './geometry.js';
@@ -31,12 +31,14 @@ export class PamuUnit implements IommuUnit {
   readonly capabilities: UnitCapabilities;
   private readonly registers: RegisterPort;
   private readonly subWindows: number;
+  private readonly lastLiodn: number;
 
   constructor(private readonly parts: PamuParts) {
     const { options, tables } = parts;
     this.name = parts.name;
     this.registers = registerPort(tables.host.cpu, parts.base, 'big');
     this.subWindows = S.countOf(get(this.registers.read32(S.PC3.$.at), S.PC3.MWCE));
+    this.lastLiodn = Math.min(get(this.registers.read32(S.PC2.$.at), S.PC2.MLIODN), S.LIODNS - 1);
     const { geometry } = options;
     this.capabilities = {
       // With one geometry a mapping is whole sub-windows; with a planned one, whatever starts on a sub-window of it.
@@ -75,7 +77,15 @@ export class PamuUnit implements IommuUnit {
     return from === to;
   }
 
+  /** Errors: `PAMU_LIODN_RANGE`, `PAMU_SPAACT_EXHAUSTED`, `HardwareError`. */
   attach(stream: number, target: AttachTarget): void {
+    if (stream > this.lastLiodn)
+      throw new DoorbellError(
+        'PAMU_LIODN_RANGE',
+        `${this.name} has no LIODN ${stream}, its last is ${this.lastLiodn}`,
+        'give the device another LIODN (fsl,liodn)',
+        { unit: this.name, liodn: stream, last: this.lastLiodn },
+      );
     const { tables } = this.parts;
     const { writer } = tables;
     const at = tables.primaryAt(stream);
