@@ -230,6 +230,8 @@ describe('a definition that cannot be', () => {
     ['an MSI-X table that does not fit', { ...base, bars: { 0: { size: 4096 } }, msix: { vectors: 300, bar: 0 } }],
     ['ATS without PCI Express', { ...base, pcie: false, ats: true }],
     ['egress control', { ...base, acs: 0x20 }],
+    ['an interrupt pin E', { ...base, pin: 5 as 4 }],
+    ['a PASID of 21 bits', { ...base, pasid: { width: 21 } }],
   ])('%s: BAD_FUNCTION', (_, definition) => {
     expect(() => definePciFunction(definition)).toThrow(expect.objectContaining({ code: 'BAD_FUNCTION' }));
   });

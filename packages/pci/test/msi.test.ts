@@ -46,6 +46,20 @@ describe('MSI', () => {
     expect(doorbell.writes.length).toBe(3);
   });
 
+  it('forgets what is pending of vectors that are allocated no more', () => {
+    const { pci, doorbell, fn } = setup({ msi: 8, perVectorMasking: true });
+    const v = pci.enableMsiRange(fn, 8, 8);
+    const cap = fn.capability(CapId.msi);
+    for (const i of [1, 5]) {
+      v.mask(i);
+      fire(fn, i);
+    }
+    fn.write(cap, 0x0197_0005); // two of eight
+    expect(fn.read(cap + 0x14)).toBe(1 << 1);
+    for (const i of [1, 5]) v.unmask(i);
+    expect(doorbell.writes.map((w) => w.value)).toEqual([0x41]);
+  });
+
   it('takes numbers by powers of two, aligned, and the function folds the rest onto them', () => {
     const { pci, fn, root, doorbell } = setup({ msi: 8 });
     root.numbers.take(1);

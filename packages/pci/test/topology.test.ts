@@ -126,6 +126,16 @@ describe('enumeration', () => {
     expect(() => pci.get('00:01.0').bar(0)).toThrow(expect.objectContaining({ code: 'NO_BAR' }));
   });
 
+  it('names bridges for which no bus number is left, and closes them', () => {
+    const bridge = () => rootPort([at('00.0', f())]);
+    const { pci } = board([at('01.0', bridge()), at('02.0', bridge()), at('03.0', bridge())], {
+      ecam: { base: 0xb000_0000, firstBus: 0x10, buses: 3 },
+    });
+    expect(pci.functions.map((d) => d.name.slice(5))).toEqual(['10:01.0', '10:02.0', '10:03.0', '11:00.0', '12:00.0']);
+    expect(pci.unnumbered).toEqual(['0000:10:03.0']);
+    expect(pci.get('10:03.0').read(0x18)).toBe(0x10);
+  });
+
   it('says NO_SUCH_FUNCTION with what there is', () => {
     const { pci } = board([at('01.0', f())]);
     expect(() => pci.get('00:09.0')).toThrow(/there are: 0000:00:01.0/);

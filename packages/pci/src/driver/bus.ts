@@ -38,6 +38,8 @@ export class PciBus {
   private readonly enabled = new Map<PciDevice, Vectors>();
   /** BARs that found no room in any window: their names. */
   readonly unplaced: string[] = [];
+  /** Bridges for which no bus number was left, so that nothing below them was found: their names. */
+  readonly unnumbered: string[] = [];
 
   private interrupts: InterruptCore | undefined;
 
@@ -68,6 +70,7 @@ export class PciBus {
         disableMessages(d);
         sizeBars(d);
       }
+      this.unnumbered.push(...result.unnumbered.map((d) => d.name));
       this.unplaced.push(
         ...assign(
           result,

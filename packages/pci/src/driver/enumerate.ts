@@ -9,6 +9,8 @@ export interface Scan {
   readonly devices: PciDevice[];
   /** Children by parent; the root bus's under undefined. */
   readonly children: Map<PciDevice | undefined, PciDevice[]>;
+  /** Bridges for which no bus number was left: what is below them stays unseen. */
+  readonly unnumbered: PciDevice[];
 }
 
 /**
@@ -17,6 +19,7 @@ export interface Scan {
 export function scan(cpu: CpuPort, config: ConfigPort, segment: number, firstBus: number, buses: number): Scan {
   const devices: PciDevice[] = [];
   const children: Scan['children'] = new Map();
+  const unnumbered: PciDevice[] = [];
   const lastBus = firstBus + buses - 1;
 
   /** Returns the highest bus number in use at or below `bus`. */
@@ -36,7 +39,12 @@ export function scan(cpu: CpuPort, config: ConfigPort, segment: number, firstBus
       highest = Math.max(highest, n.subordinate);
     }
     for (const d of here) {
-      if (!d.isBridge || kept.has(d) || highest >= limit) continue;
+      if (!d.isBridge || kept.has(d)) continue;
+      if (highest >= limit) {
+        setNumbers(d, bus, 0, 0);
+        unnumbered.push(d);
+        continue;
+      }
       const secondary = highest + 1;
       // Wide open while what is below is counted, then closed to what was found.
       setNumbers(d, bus, secondary, limit);
@@ -46,7 +54,7 @@ export function scan(cpu: CpuPort, config: ConfigPort, segment: number, firstBus
     return highest;
   };
   visit(firstBus, lastBus, undefined, true);
-  return { devices, children };
+  return { devices, children, unnumbered };
 }
 
 /** Every function that answers on a bus. */

@@ -36,14 +36,17 @@ export class Vectors {
 
   /**
    * Aims a vector at another CPU. `messageChanged`: the function had to be programmed again. Errors: `BAD_VECTOR`, `NO_SUCH_CPU`,
-   * `MSI_ONE_ADDRESS` where the vector's message would leave the others' (several vectors of MSI without a remapper).
+   * `MSI_ONE_ADDRESS` where the vector's message would leave the others' (several vectors of MSI without a remapper), `MSI_CANNOT_MOVE_LIVE` where
+   * a message sent meanwhile could be half of the old and half of the new.
    */
   setAffinity(index: number, cpu: number): { messageChanged: boolean; alongWith: readonly string[] } {
     this.check(index);
     const before = this.block.cpus[index]!;
     const moved = this.block.setAffinity(index, cpu);
-    if (!this.owner.misfit) return moved;
+    const { misfit } = this.owner;
+    if (misfit === null) return moved;
     this.block.setAffinity(index, before);
+    if (misfit === 'torn') throw cannotMoveLive(this.device);
     throw oneAddress(this.device, this.block.count, `its vector ${index} cannot leave CPU ${before} alone`);
   }
 
@@ -199,8 +202,8 @@ function allocate(
 /** How a live move gets at the function: messages that did not change are not written. */
 class ProgrammedOwner implements MsiOwner {
   readonly canMask: boolean;
-  /** The messages as they are now cannot be programmed together: the function still has the last ones that could. */
-  misfit = false;
+  /** Why the messages as they are now cannot be programmed: not together, or not at once. The function still has the last ones that could. */
+  misfit: 'apart' | 'torn' | null = null;
   private depth = 0;
 
   constructor(
@@ -217,8 +220,9 @@ class ProgrammedOwner implements MsiOwner {
 
   rewrite(): void {
     const now = this.programmed.map((_, i) => this.block.message(i));
-    this.misfit = !this.programmer.fits(now);
-    if (this.misfit) return;
+    const torn = !this.canMask && registersApart(now[0]!, this.programmed[0]!) > 1;
+    this.misfit = !this.programmer.fits(now) ? 'apart' : torn ? 'torn' : null;
+    if (this.misfit !== null) return;
     for (const [i, message] of now.entries()) {
       if (sameMessage(message, this.programmed[i]!)) continue;
       this.programmed[i] = message;
@@ -230,6 +234,17 @@ class ProgrammedOwner implements MsiOwner {
     if (--this.depth === 0) this.programmer.letGo();
   }
 }
+
+const registersApart = (a: Message, b: Message): number =>
+  Number(a.addressLo !== b.addressLo) + Number(a.addressHi !== b.addressHi) + Number(a.data !== b.data);
+
+const cannotMoveLive = (device: PciDevice): DoorbellError =>
+  new DoorbellError(
+    'MSI_CANNOT_MOVE_LIVE',
+    `${device.name} has live MSIs that cannot be masked, and both their address and their data would change`,
+    'use MSI-X, interrupt remapping, or disable its MSIs for the change',
+    { device: device.name },
+  );
 
 const oneAddress = (device: PciDevice, count: number, what: string): DoorbellError =>
   new DoorbellError(

@@ -166,6 +166,7 @@ export function definePciFunction<D extends FunctionDefinition>(definition: D): 
     const room = powerOfTwo(msix.pba + Math.max(pbaBytes(msix.vectors), 0x1000));
     bars[msix.bar] ??= { size: Math.max(room, 0x1000) };
   }
+  checkIdentity(definition);
   checkBars(name, bars, 'bridge' in definition ? 1 : 0);
   if (msix && !fits(msix, bars[msix.bar]!.size))
     throw bad(name, `has no room for ${msix.vectors} MSI-X vectors in BAR ${msix.bar}`, 'make the BAR larger');
@@ -177,6 +178,20 @@ export function definePciFunction<D extends FunctionDefinition>(definition: D): 
   if (definition.acs !== undefined && definition.acs & ~(Acs.SV | Acs.TB | Acs.RR | Acs.CR | Acs.UF | Acs.DT))
     throw bad(name, 'offers ACS bits that are not modelled (egress control)', 'use SV, TB, RR, CR, UF, DT');
   return Object.freeze({ ...definition, bars, ...(msix && { msix }) });
+}
+
+/** What its header and capabilities say of it has to fit their fields. */
+function checkIdentity({ name, vendor, device, classCode, pin = 0, pasid }: FunctionDefinition): void {
+  const fields = [
+    ['vendor id', vendor, 0, 0xffff],
+    ['device id', device, 0, 0xffff],
+    ['class code', classCode, 0, 0xff_ffff],
+    ['interrupt pin', pin, 0, 4],
+    ['PASID width', pasid?.width ?? 1, 1, 20],
+  ] as const;
+  for (const [what, value, least, most] of fields)
+    if (!(Number.isInteger(value) && value >= least && value <= most))
+      throw bad(name, `cannot have ${what} ${value}`, `use ${least} to ${most}`);
 }
 
 const completeMsix = (name: string, msix: MsixDefinition): Required<MsixDefinition> => {

@@ -39,6 +39,8 @@ export class MsiCapability {
       const capable = get(now, MSI.MultipleMessageCapable);
       if (get(now, MSI.MultipleMessageEnable) > capable)
         config.set(header, set(now, MSI.MultipleMessageEnable, capable));
+      // Vectors that are allocated no more cannot be sent: nothing of them is pending, as in QEMU.
+      this.pending &= 2 ** this.allocated - 1;
       if (!get(before, MSI.Enable)) this.release();
     });
   }

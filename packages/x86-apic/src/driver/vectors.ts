@@ -189,14 +189,20 @@ export class VectorAllocator implements RootLevel<ApicTarget> {
     return cpus.map((cpu) => taken.get(cpu)!.shift()!);
   }
 
-  /** The vector that this one had on the CPU before, if it is still free, or another. */
+  /**
+   * The vector that this one had on the CPU before; or that of the same number, so that the message's address changes alone and MSI without masking
+   * can follow in one write; or another.
+   */
   private takeBack(share: Share, index: number, cpu: number): number {
     for (const [vector, was] of this.left[cpu]!) {
       if (was.share !== share || was.index !== index || this.spaces[cpu]!.isUsed(vector)) continue;
       this.spaces[cpu]!.claim([vector]);
       return vector;
     }
-    return this.takeEach([cpu])[0]!;
+    const { vector } = share.targets[index]!;
+    if (this.spaces[cpu]!.isUsed(vector) || this.left[cpu]!.has(vector)) return this.takeEach([cpu])[0]!;
+    this.spaces[cpu]!.claim([vector]);
+    return vector;
   }
 
   /** Takes among the vectors that nobody left, and only if that fails among all. */
