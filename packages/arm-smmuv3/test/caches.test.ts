@@ -58,7 +58,7 @@ describe('the TLB really caches', () => {
     expect(r.read(0x60)).toBe(0);
   });
 
-  it('TLBI_NH_ASID keeps global entries, TLBI_NH_VA of any ASID drops them', () => {
+  it('a global entry goes with the ASID that fetched it and with TLBI_NH_VA of any ASID, not with another ASID', () => {
     const r = new Raw().start();
     const at = r.map(0x1000, A & ~0x800); // nG = 0
     expect(stale(r, () => r.quad(at, 0, B), [0x11, 5 << 16])).toEqual([AT.page, AT.page, AT.page]);

@@ -107,11 +107,14 @@ export class Tlb {
     this.globals = 0;
   }
 
-  /** Every entry of a VMID and world; with an ASID only its non-global ones. */
+  /**
+   * Every entry of a VMID and world, or of an ASID. Global ones that were fetched under the ASID may stay or go (DDI 0487 D8); they go, as
+   * in QEMU, which has no global entries.
+   */
   invalidateContext(scope: Scope): void {
     for (let i = scope.world; i < scope.world + SLOTS; i++) {
       if (!this.holds(i, scope)) continue;
-      if (scope.asid < 0 || (this.asid(i) === scope.asid && !this.global(i))) this.drop(i);
+      if (scope.asid < 0 || this.asid(i) === scope.asid) this.drop(i);
     }
   }
 
