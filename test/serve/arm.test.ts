@@ -40,6 +40,12 @@ describe('SMMUv3 scenarios through doorbell serve', () => {
     expect(smmu.run(side, config)).toEqual(smmu.run(inProcess, config));
   });
 
+  it('a place in the PCI window that no BAR has reads ones', () => {
+    const nobody = VIRT.bars + 0x800_0000;
+    expect(served.cpu.read32(nobody)).toBe(0xffff_ffff);
+    expect(served.ask(`read 0x${nobody.toString(16)} 0x2`)).toBe('OK 0xffff');
+  });
+
   it(`in process: ${SEEDS} random configurations; every event record is an event line`, () => {
     for (let seed = 1; seed <= SEEDS; seed++) {
       const config = randomConfig(seed);

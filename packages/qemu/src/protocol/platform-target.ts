@@ -28,7 +28,7 @@ export interface PlatformTargetOptions {
 /**
  * A platform as qtest reaches it. An access goes the way that QEMU's address spaces send it: RAM as bytes, registers in aligned
  * pieces of at most the block's largest size; a size that the block does not take, and a place where nothing is, reads 0 and
- * swallows writes.
+ * swallows writes; a window to BARs (not a PC's hole) then reads ones.
  */
 export class PlatformTarget implements QtestTarget {
   readonly endianness: Endianness;
@@ -173,6 +173,7 @@ export class PlatformTarget implements QtestTarget {
       const t = this.barAt(address);
       if (t && size === 8) t.fn.barRead64(t.bar, t.offset, pair);
       else if (t) pair.lo = t.fn.barRead(t.bar, t.offset, size) >>> 0;
+      else if (!this.options.subtractive && this.isWindow(address)) pair.hi = pair.lo = 0xffff_ffff; // master abort
     }
     for (let i = 0; i < size; i++) into[at + i] = ((i < 4 ? pair.lo : pair.hi) >>> (8 * (i & 3))) & 0xff;
     return size;
@@ -206,12 +207,15 @@ export class PlatformTarget implements QtestTarget {
   private regionAt(address: number): MmioRegion | undefined {
     const over = this.options.overlay?.find((r) => address >= r.base && address < r.base + r.size);
     if (over) return over;
-    const region = this.bus.regionAt(address);
-    return region instanceof BarWindow ? undefined : region;
+    return this.isWindow(address) ? undefined : this.bus.regionAt(address);
+  }
+
+  private isWindow(address: number): boolean {
+    return this.bus.regionAt(address) instanceof BarWindow;
   }
 
   private barAt(address: number) {
-    if (!this.options.subtractive && !(this.bus.regionAt(address) instanceof BarWindow)) return undefined;
+    if (!this.options.subtractive && !this.isWindow(address)) return undefined;
     return this.pci.host()?.topology.decoder.find(hi32(address), lo32(address));
   }
 }
