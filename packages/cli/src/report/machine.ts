@@ -3,6 +3,7 @@ import { pc } from './colors.js';
 import { section } from './table.js';
 
 const ROWS = 12;
+const counted = (n: number, what: string): string => `${n} ${what}${n === 1 ? '' : 's'}`;
 const unknown = (value: string | number | null): string => (value === null ? '?' : String(value));
 
 /** What people read: the machine in tables, then the findings, worst first. */
@@ -70,7 +71,7 @@ export function renderMachine(input: string, m: MachineDescription, all: boolean
       unknown(d.msix),
       unknown(groupOf.get(d.bdf) ?? null),
     ]);
-    const groups = m.groups === null ? 'groups unknown' : `${m.groups.length} isolation groups`;
+    const groups = m.groups === null ? 'groups unknown' : counted(m.groups.length, 'isolation group');
     parts.push(
       '',
       section(
@@ -116,7 +117,6 @@ function functionsOf(r: ReservedDescription): string {
 
 function iommuRow(u: IommuDescription, m: MachineDescription, limit: number): string[] {
   const serves = shortened(mappedTo(u, m));
-  const scopes: string[] = [];
   if (u.includeAll) serves.push('all that no other unit names');
   const short: Record<string, string> = {
     'pci-endpoint': '',
@@ -125,13 +125,25 @@ function iommuRow(u: IommuDescription, m: MachineDescription, limit: number): st
     hpet: 'hpet',
     namespace: 'acpi ',
   };
-  for (const s of u.scopes) {
-    const id = s.kind === 'ioapic' || s.kind === 'hpet' ? ` ${s.enumerationId} as ` : s.path ? `${s.path} ` : '';
-    scopes.push(`${short[s.kind]}${id}${s.bdf ?? 'a function behind a bridge'}`);
-  }
-  serves.push(...scopes.slice(0, limit));
-  if (scopes.length > limit) serves.push(`${scopes.length - limit} more (--all shows them)`);
-  if (u.liodns && u.liodns.length > 0) serves.push(`${u.liodns.length} devices`);
+  const scopes = u.scopes.map((s) => {
+    const source = s.kind === 'ioapic' || s.kind === 'hpet' ? `${short[s.kind]} ${s.enumerationId} as ` : null;
+    const what = source ?? `${short[s.kind]}${s.path ? `${s.path} ` : ''}`;
+    return { source, text: what + (s.bdf ?? 'a function behind a bridge') };
+  });
+  // A timer or IOAPIC may send under several ids: the first of them stands for all.
+  const shown = scopes.flatMap(({ source, text }, i) => {
+    if (source === null || limit === Infinity) return [text];
+    const same = scopes.filter((s) => s.source === source).length;
+    if (scopes.findIndex((s) => s.source === source) < i) return [];
+    return [same > 1 ? `${text} and ${same - 1} more` : text];
+  });
+  serves.push(...shown.slice(0, limit));
+  if (shown.length > limit) serves.push(`${shown.length - limit} more (--all shows them)`);
+  // The last part of a path is enough to know a device by.
+  const liodns = (u.liodns ?? []).map(
+    ({ device, liodn }) => device.slice(device.lastIndexOf('/') + 1) + (liodn === null ? '' : ` as LIODN ${liodn}`),
+  );
+  serves.push(...(limit === Infinity ? liodns : shortened(liodns)));
   if (u.aliases && u.aliases.length > 0)
     serves.push(u.aliases.length === 1 ? '1 alias' : `${u.aliases.length} aliases`);
   return [
