@@ -1,16 +1,16 @@
 import type { Table } from './radix-format.js';
 
-/** What one `unmap` took, to be put back if the hardware refuses the flush. Columns that are reused: an unmap allocates nothing. */
+/** What one `unmap` took, to be put back if the hardware refuses the flush. Columns that grow and are reused: an unmap allocates nothing, and a domain that unmaps nothing has none. */
 export class RemovalLog {
   /** Runs of entries, in the order in which they went. */
   length = 0;
   readonly tables: Table[] = [];
   /** By run: the index of its first entry, their number, and how many of them were not empty. */
-  runs = new Int32Array(3 * 64);
+  runs = new Int32Array(3);
   /** Where a run is one entry of a higher level: the table that hung on it. */
   readonly below: (Table | undefined)[] = [];
   /** The words of all runs, one after the other. */
-  words = new Uint32Array(1024);
+  words = new Uint32Array(2);
   private at = 0;
 
   clear(): void {

@@ -4,6 +4,8 @@ import { DoorbellError } from '@doorbell/platform';
 export class NumberSpace {
   private readonly used: Uint8Array;
   private free: number;
+  /** All before this index are used: a search need not begin at 0, where thousands of functions that boot have theirs. */
+  private lowest = 0;
 
   constructor(
     readonly what: string,
@@ -22,10 +24,12 @@ export class NumberSpace {
   take(count: number): number[] {
     if (count > this.free) throw this.exhausted(count, this.free);
     const out: number[] = [];
-    for (let i = 0; out.length < count; i++) if (!this.used[i]) out.push(i);
-    for (const i of out) this.used[i] = 1;
+    let i = this.lowest;
+    for (; out.length < count; i++) if (!this.used[i]) out.push(i);
+    for (const taken of out) this.used[taken] = 1;
     this.free -= count;
-    return out.map((i) => this.first + i);
+    this.lowest = i;
+    return out.map((taken) => this.first + taken);
   }
 
   /** `count` consecutive numbers, the first a multiple of `align`. */
@@ -60,6 +64,7 @@ export class NumberSpace {
     for (const n of numbers) {
       if (this.used[n - this.first]) this.free++;
       this.used[n - this.first] = 0;
+      this.lowest = Math.min(this.lowest, n - this.first);
     }
   }
 

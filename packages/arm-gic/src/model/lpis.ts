@@ -80,8 +80,9 @@ export class Lpis {
     const before = this.config[intid]! > 0 && (this.config[intid]! & LPI_ENABLE) !== 0;
     this.config[intid] = -1;
     const now = (this.configuration(intid) & LPI_ENABLE) !== 0;
+    if (!this.isPending(intid)) return false;
     this.rescan();
-    return this.isPending(intid) && now && !before;
+    return now && !before;
   }
 
   /** The interrupt is not this redistributor's any more. */
