@@ -35,7 +35,7 @@ describe('other states of the unit', () => {
     const session = await openSession(directory, mini.plugins);
     expect(refusal(session)).toMatchObject({ code: 'NOT_MODELLED', details: { unit: 'dmar0', id: 0x20 } });
     expect(refusal(session).message).toContain(
-      `dmar0 takes it under id 0x20, but RTADDR (offset 0x20) = ${rtaddr} has TTM = 1, scalable mode`,
+      `dmar0 takes 0000:00:04.0 under id 0x20, but RTADDR (offset 0x20) = ${rtaddr} has TTM = 1, scalable mode`,
     );
     expect(session.explain(message).verdict).toBe('delivered');
     const { leftOut } = await takeSnapshot(directory, mini.plugins);

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { parseLine, questionOf, type Answer, type Question } from '@doorbell/inspect';
+import { parseLine, questionOf, type Answer, type Question, type ShownStep } from '@doorbell/inspect';
 import { DoorbellError } from '@doorbell/platform';
 import { loadConfig } from '../config.js';
 import { EXIT } from '../exit.js';
@@ -53,8 +53,10 @@ export async function explain(what: string, words: readonly string[], options: E
     );
     return answer.verdict === 'fault' || answer.verdict === 'blocked' ? EXIT.failure : EXIT.ok;
   } catch (error) {
-    complain(messageOf(error));
+    const { error: message, code, steps } = errorObject(error);
     if (render === null) print(JSON.stringify({ input: what, ...errorObject(error) }));
+    else if (steps !== undefined) print(render.renderRefusal(question!, code, steps));
+    complain(message);
     return codeOf(error) === 'BAD_QUESTION' ? EXIT.usage : EXIT.failure;
   }
 }
@@ -70,7 +72,7 @@ function batch(target: Target, lines: readonly string[], render: typeof import('
       print(render === null ? JSON.stringify(answer) : render.renderLine(question, answer));
     } catch (error) {
       code = EXIT.failure;
-      print(render === null ? JSON.stringify(errorObject(error)) : `error: ${messageOf(error)}`);
+      print(render === null ? JSON.stringify(errorObject(error)) : `error: ${errorObject(error).error}`);
     }
   }
   return code;
@@ -97,8 +99,17 @@ function fromWords(words: readonly string[], options: ExplainOptions): Question 
 const codeOf = (error: unknown): string | null => (error instanceof DoorbellError ? error.code : null);
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-/** `steps` of a walk that could not be finished say how far it got. */
-function errorObject(error: unknown): Record<string, unknown> {
+/** A refusal as `--json` prints it. */
+interface Refusal {
+  readonly error: string;
+  readonly code: string;
+  readonly unit?: unknown;
+  readonly missing?: readonly unknown[];
+  /** Of a walk that could not be finished: how far it got. */
+  readonly steps?: readonly ShownStep[];
+}
+
+function errorObject(error: unknown): Refusal {
   const code = codeOf(error) ?? 'INTERNAL';
   const details = error instanceof DoorbellError ? error.details : {};
   const { steps, at, unit } = details;
@@ -107,6 +118,6 @@ function errorObject(error: unknown): Record<string, unknown> {
     code,
     ...(unit !== undefined && { unit }),
     ...(at !== undefined && { missing: [at] }),
-    ...(steps !== undefined && { steps }),
+    ...(steps !== undefined && { steps: steps as ShownStep[] }),
   };
 }

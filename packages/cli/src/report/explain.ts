@@ -4,17 +4,7 @@ import { pc } from './colors.js';
 /** An answer for people: the verdict, the walk with the deciding word marked, the reason, and what would have to change. */
 export function renderAnswer(question: Question, answer: Answer, problems: readonly string[] = []): string {
   const lines = [pc.bold(`${asked(question)}  →  ${verdict(answer)}`), ''];
-  let depth = 0;
-  let by = '';
-  answer.steps.forEach((step, i) => {
-    if (step.by !== by) {
-      by = step.by;
-      lines.push(pc.cyan(by));
-      depth = 0;
-    }
-    lines.push(...shown(step, depth, i === answer.deciding, isFailure(answer)));
-    if (step.at !== null) depth++;
-  });
+  lines.push(...walk(answer.steps, answer.deciding, isFailure(answer)));
   lines.push('', `${isFailure(answer) ? pc.red('Why: ') : 'Why: '}${answer.reason}.`);
   if (answer.remedy !== null) lines.push(`${pc.yellow('What would have to change: ')}${answer.remedy}.`);
   for (const at of new Set(answer.missing ?? [])) lines.push(pc.yellow(`There is no memory at ${at} in this input.`));
@@ -23,6 +13,10 @@ export function renderAnswer(question: Question, answer: Answer, problems: reado
   if (problems.length > 0) lines.push('', ...problems.map((p) => pc.dim(`note: ${p}`)));
   return lines.join('\n');
 }
+
+/** A question that has no answer: how far the walk got; who calls says what is missing. */
+export const renderRefusal = (question: Question, code: string, steps: readonly ShownStep[]): string =>
+  [pc.bold(`${asked(question)}  →  ${pc.red(code)}`), '', ...walk(steps, null, true), ''].join('\n');
 
 /** One line, for a batch without --json. */
 export const renderLine = (question: Question, answer: Answer): string => `${asked(question)}  →  ${verdict(answer)}`;
@@ -54,6 +48,23 @@ function verdict(a: Answer): string {
       );
     }
   }
+}
+
+/** Under the name of each who takes part, every table one deeper than the one that led to it. */
+function walk(steps: readonly ShownStep[], deciding: number | null, failed: boolean): string[] {
+  const lines: string[] = [];
+  let depth = 0;
+  let by = '';
+  steps.forEach((step, i) => {
+    if (step.by !== by) {
+      by = step.by;
+      lines.push(pc.cyan(by));
+      depth = 0;
+    }
+    lines.push(...shown(step, depth, i === deciding, failed));
+    if (step.at !== null) depth++;
+  });
+  return lines;
 }
 
 function shown(s: ShownStep, depth: number, deciding: boolean, failed: boolean): string[] {

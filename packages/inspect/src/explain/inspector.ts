@@ -25,6 +25,7 @@ import { isController, isIommu } from '../kinds.js';
 import { Requesters, type Requester } from '../requesters.js';
 import { BUS, decidingStep, showStep, type Answer, type Verdicts } from './answer.js';
 import { reasonOf, withoutConfusion } from './reason.js';
+import { remedyFor } from './remedy.js';
 import { Journal } from './journal.js';
 import type { Access, Question } from './question.js';
 
@@ -114,21 +115,21 @@ export class Inspector {
       );
     const where = this.placeOf(requester, question.kind === 'msi');
     this.mustBeCaptured(where, question.kind === 'msi');
-    const answer = this.ask(question, requester, where);
+    const answer = this.ask(question, where);
     if (!this.known.live) return answer;
     for (const { model } of this.models) (model as { dropCaches?(): void }).dropCaches?.();
-    const walked = this.ask(question, requester, where);
+    const walked = this.ask(question, where);
     return sameOutcome(answer, walked) ? walked : { ...answer, stale: walked.reason };
   }
 
   /** One question from the kept state, which is put back afterwards. */
-  private ask(question: Question, requester: Requester, where: Place): Answer {
+  private ask(question: Question, where: Place): Answer {
     const { heard, journal, platform } = this;
     heard.delivered.length = heard.refused.length = 0;
     journal.begin();
     try {
       const { result, steps } = platform.trace.record(() => {
-        this.tellRoute(question, requester, where);
+        this.tellRoute(question, where);
         return question.kind === 'dma' ? this.askDma(question, where) : this.askMsi(question, where);
       });
       const failed = result.verdict === 'fault' || result.verdict === 'blocked';
@@ -165,11 +166,11 @@ export class Inspector {
       const unit = wire < 0 ? this.onlyUnit() : fabric.unitOf(wire);
       const requester = wire < 0 && !unit && r.id <= 0xffff ? r.id : wire;
       const deviceId = requester >= 0 ? fabric.deviceIdOf(requester) : r.id <= 0xffff ? fabric.deviceIdOf(r.id) : r.id;
-      return { segment: r.segment, requester, stream: r.id, deviceId, unit };
+      return { shown: r.shown, segment: r.segment, requester, stream: r.id, deviceId, unit };
     }
     const unit = fabric.unitOf(r.id);
     const stream = unit ? fabric.streamOf(r.id) : r.id;
-    return { segment: r.segment, requester: r.id, stream, deviceId: fabric.deviceIdOf(r.id), unit };
+    return { shown: r.shown, segment: r.segment, requester: r.id, stream, deviceId: fabric.deviceIdOf(r.id), unit };
   }
 
   /** The requester id that a unit sees as `stream`; the same number if it is one; -1: none. */
@@ -287,13 +288,13 @@ export class Inspector {
   }
 
   /** A unit in a mode that its model does not know must not be asked for translations. */
-  private mustBeModelled({ unit, stream }: Place): void {
+  private mustBeModelled({ shown, unit, stream }: Place): void {
     const name = unit?.name ?? '';
     const why = this.known.unitProblems?.get(name)?.find((p) => p.startsWith('NOT_MODELLED'));
     if (why !== undefined)
       throw refuse(
         'NOT_MODELLED',
-        `${name} takes it under id ${hex(stream)}, but ${why.replace(/^NOT_MODELLED: /, '')}`,
+        `${name} takes ${shown} under id ${hex(stream)}, but ${why.replace(/^NOT_MODELLED: /, '')}`,
         'ask about messages, or capture the unit in a mode that its model knows',
         { unit: name, id: stream },
       );
@@ -335,17 +336,18 @@ export class Inspector {
   /** `stray`: a message that no controller got to see. */
   private finish(result: Verdicts, steps: readonly Step[], word: string | undefined, stray: boolean): Answer {
     const { memoryModel, bus } = this.platform;
-    const lost = steps.find((s) => s.at !== null && s.by !== BUS && this.known.lacks?.(s.at));
-    if (lost)
+    const end = steps.findIndex((s) => s.at !== null && s.by !== BUS && this.known.lacks?.(s.at));
+    if (end >= 0) {
+      const lost = steps[end]!;
+      // What the model made of the zeros that it read there is no answer.
+      const walked = [...steps.slice(0, end), { ...lost, words: [], decoded: '', why: 'not in the input' }];
       throw refuse(
         'NOT_IN_CAPTURE',
         `the walk reached ${lost.what} at ${hex(lost.at!)}, which the input does not hold`,
         'give the whole dump',
-        {
-          at: hex(lost.at!),
-          steps: steps.map(showStep),
-        },
+        { at: hex(lost.at!), steps: walked.map(showStep) },
       );
+    }
     const missing = steps.flatMap((s) =>
       s.at !== null && s.by !== BUS && !memoryModel.has(s.at) && !bus.regionAt(s.at) ? [hex(s.at)] : [],
     );
@@ -356,20 +358,12 @@ export class Inspector {
       steps: steps.map(showStep),
       deciding,
       reason: reasonOf(result, steps, deciding, word),
-      remedy: fault === null ? null : this.remedyFor(fault, stray),
+      remedy: fault === null ? null : remedyFor(fault, stray, this.known.remedies),
       ...(missing.length > 0 && { missing }),
     };
   }
 
-  private remedyFor(fault: string, stray: boolean): string | null {
-    const remedy = this.known.remedies?.[fault];
-    if (remedy === undefined) return REMEDIES[fault] ?? null;
-    return stray
-      ? `nothing, if the message is forged; else program the function with the address of a doorbell that it may write, or ${remedy}`
-      : remedy;
-  }
-
-  private tellRoute(question: Question, r: Requester, { segment, stream, unit }: Place): void {
+  private tellRoute(question: Question, { shown, segment, stream, unit }: Place): void {
     const { iova, address } = question as { iova?: bigint; address?: bigint };
     const at = (iova ?? address)!;
     const verb = question.kind === 'msi' ? `writes ${hex(question.data)} to` : `${VERBS[question.access]}`;
@@ -378,7 +372,7 @@ export class Inspector {
       what: 'route',
       at: null,
       words: [],
-      decoded: `${r.shown} ${verb} ${hex64(Number(at >> 32n), Number(at & 0xffff_ffffn))}`,
+      decoded: `${shown} ${verb} ${hex64(Number(at >> 32n), Number(at & 0xffff_ffffn))}`,
       why: unit ? `${unit.name} takes it under id ${hex(stream)}` : 'no unit is in the way',
     });
   }
@@ -402,6 +396,8 @@ export const explainOn = (platform: Platform, question: Question, known: Knowled
   new Inspector(platform, { live: true, ...known }).explain(question);
 
 interface Place {
+  /** The requester, for people. */
+  readonly shown: string;
   readonly segment: number;
   /** -1: the id came from nowhere on PCI. */
   readonly requester: number;
@@ -412,11 +408,6 @@ interface Place {
 
 const ACCESS: Readonly<Record<Access, number>> = { read: READ, write: WRITE, execute: READ | EXEC };
 const VERBS: Readonly<Record<Access, string>> = { read: 'reads', write: 'writes', execute: 'fetches' };
-
-/** Of refusals that no back-end makes. */
-const REMEDIES: Readonly<Record<string, string>> = {
-  NOT_A_DOORBELL: 'program the function with the address that leads to its doorbell',
-};
 
 /** An address that nobody translated: all of its 64 bits. */
 const same = (address: bigint): string => `0x${address.toString(16)}`;
