@@ -44,6 +44,7 @@ export interface MsiIsolation {
 export class IommuCore {
   private readonly units = new Map<string, IommuUnit>();
   private readonly translators = new Map<string, MsiTranslator>();
+  private readonly keepers: ((device: Device) => readonly ReservedRegion[])[] = [];
   private readonly groups: Groups;
   private readonly current = new Map<Device, Domain>();
   private readonly blocked = new Domain({
@@ -80,6 +81,11 @@ export class IommuCore {
     const translator = new MsiTranslator(unit.name, (device) => this.domainOf(device));
     this.translators.set(unit.name, translator);
     this.interrupts.addTranslator(unit.name, translator);
+  }
+
+  /** Ranges of a device's IOVA space that somebody in front of the unit keeps: a host bridge's windows onto something else. */
+  addRegions(of: (device: Device) => readonly ReservedRegion[]): void {
+    this.keepers.push(of);
   }
 
   get allUnits(): readonly IommuUnit[] {
@@ -359,6 +365,7 @@ export class IommuCore {
     if (!unit) return [];
     const fixed = unit.capabilities.msiWindow;
     const regions = this.streamsOf(device).flatMap((s) => [...unit.reservedRegions(s)]);
+    for (const of of this.keepers) regions.push(...of(device));
     if (fixed) regions.push({ ...fixed, kind: 'msi', why: `interrupt requests, as ${unit.name} sees them` });
     return regions;
   }

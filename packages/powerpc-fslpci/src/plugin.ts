@@ -1,4 +1,5 @@
 import { definePlugin, type BlockDefinition, type PlatformNode, type Plugin } from '@doorbell/platform';
+import { IOMMU } from '@doorbell/iommu';
 import { INTERRUPTS } from '@doorbell/irqchip';
 import { FslPciDriver, InboundLevel } from './driver/windows.js';
 import { FslPciBridge } from './model/bridge.js';
@@ -37,6 +38,7 @@ const CONTROLLER: BlockDefinition = {
         inbound: inbound ?? (alone ? WITHOUT_PAMU : BEHIND_PAMU),
       });
       // Where the host bridge's map names the controller itself, nothing translates behind it.
+      ctx.service(IOMMU).addRegions((d) => (d.kind === 'pci' && d.segment === segment ? driver.reserved : []));
       if (alone) ctx.service(INTERRUPTS).addTranslator(node.name, new InboundLevel(node.name, driver));
       return driver;
     },

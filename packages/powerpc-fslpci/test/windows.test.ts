@@ -1,3 +1,6 @@
+import { qoriq, qoriqMemory } from '@doorbell/boards';
+import { IOMMU } from '@doorbell/iommu';
+import { PCI, at, testFunction } from '@doorbell/pci';
 import { Platform, READ, Verdict, WRITE, newOutcome, newRequest, registerPort } from '@doorbell/platform';
 import { describe, expect, it } from 'vitest';
 import { FslPciBridge, fslPci } from '../src/index.js';
@@ -66,5 +69,17 @@ describe('inbound windows', () => {
 
   it('refuses options that cannot be', () => {
     expect(() => new Platform({ memory: [] }).use(fslPci({ inbound: 3000 })).compose()).toThrow(/inbound/);
+  });
+
+  it('keeps its windows out of what a PAMU behind it is asked for: a message there would never reach it', () => {
+    const functions = [[at('04.0', testFunction({ msix: 1 }))]];
+    const platform = new Platform({ memory: qoriqMemory() }).use(qoriq({ functions })).compose();
+    const fn = platform.service(PCI).get('00:04.0');
+    const iommu = platform.service(IOMMU);
+    expect(iommu.reservedRegions(fn)).toMatchObject([{ first: 0xff00_0000, last: 0xffff_ffff, kind: 'reserved' }]);
+    const domain = iommu.createDomain({ type: 'unmanaged', devices: [fn] });
+    iommu.attach(fn, domain);
+    const conflict = expect.objectContaining({ code: 'MSI_WINDOW_CONFLICT' }) as Error;
+    expect(() => domain.reserveMsiWindow({ base: 0xff00_0000, size: 0x1000 })).toThrow(conflict);
   });
 });

@@ -1,7 +1,11 @@
 import { set } from '@doorbell/bits';
 import { hi32, lo32, registerPort, swap32, type CpuPort, type RegisterPort } from '@doorbell/platform';
 import type { ChainLevel, Message, Prepared } from '@doorbell/irqchip';
+import type { ReservedRegion } from '@doorbell/iommu';
 import * as S from '../spec/index.js';
+
+/** What 36 address bits reach. */
+const ALL = 2 ** 36;
 
 export interface WindowPlan {
   readonly ccsr: number;
@@ -38,6 +42,21 @@ export class FslPciDriver {
     const size = (~this.readBar() + 1) >>> 0;
     this.csrBar = 2 ** 32 - size;
     this.writeBar(this.csrBar);
+  }
+
+  /** PCI addresses that lead elsewhere than through the memory window: what a PAMU behind it never sees as they are. */
+  get reserved(): ReservedRegion[] {
+    const region = (first: number, last: number, why: string): ReservedRegion => ({
+      first,
+      last,
+      kind: 'reserved',
+      why,
+    });
+    const { inbound } = this.plan;
+    return [
+      region(this.csrBar, 2 ** 32 - 1, `PEXCSRBAR of ${this.name}`),
+      ...(inbound < ALL ? [region(inbound, ALL - 1, `past the inbound window of ${this.name}`)] : []),
+    ];
   }
 
   /** Where a device has to write to reach a system address. */

@@ -57,9 +57,12 @@ export interface BankOptions {
 
 /** What the page of an MSIIR without an alias holds besides (B1). */
 const GLOBAL_PAGE = [
+  'FRR, VIR and TFRR',
   'GCR (whose RST resets the controller)',
+  'PIR (which resets processors)',
   'IPIVPR0–3, SVR and the timers of group A',
   'MSIRs of every bank (reading one takes its interrupts away)',
+  'MSIIR of the other banks',
 ];
 
 /**
