@@ -74,7 +74,7 @@ export interface RootLevel<Target = unknown> extends IrqLevel<Target, never> {
   readonly cpus: readonly number[];
   /** Whose interrupt a number at a CPU interface is. */
   owner(cpu: number, number: number): { readonly block: MsiBlock; readonly index: number } | undefined;
-  /** Sentences that say who checks the sender, for isolation: `{ scope: 'vector' | 'device' | 'none', witness }`. */
+  /** Sentences that say who checks the sender, for isolation. */
   senderCheck(device: Device): SenderCheck;
 }
 

@@ -6,7 +6,7 @@ export const notIsolated = (device: string, witness: readonly string[]): Doorbel
   new DoorbellError(
     'MSI_NOT_ISOLATED',
     `nothing makes sure that only ${device} raises its interrupts: ${witness.join('; ')}`,
-    'turn interrupt remapping on, or pass allowUnsafeInterrupts where the owner is trusted',
+    'use what checks senders (interrupt remapping, an ITS), or pass allowUnsafeInterrupts where the owner is trusted',
     { device, witness },
   );
 

@@ -7,12 +7,14 @@ import { complain, print } from '../output.js';
 export interface NewOptions {
   /** Default: `packages/NAME` in a Doorbell checkout, else `NAME` here. */
   readonly dir?: string;
-  /** Where the @doorbell packages come from: a directory of `npm pack` tarballs, or a checkout. Default: the registry, by version. */
+  /** Where the @doorbell packages come from: `npm pack` tarballs, or a checkout. Default: the checkout of this command, else the registry. */
   readonly from?: string;
 }
 
 const TEMPLATES = fileURLToPath(new URL('../../templates', import.meta.url));
 const SUFFIX = '.tmpl';
+const GUIDE = 'docs/plugin-guide.md';
+const ROOT = fileURLToPath(new URL('../../../..', import.meta.url));
 
 /** `doorbell new plugin|irqchip NAME`: a package that builds and conforms as created. */
 export function create(kind: 'plugin' | 'irqchip', name: string, options: NewOptions): number {
@@ -25,9 +27,11 @@ export function create(kind: 'plugin' | 'irqchip', name: string, options: NewOpt
   const dir = resolve(options.dir ?? (isCheckout(process.cwd()) ? join('packages', name) : name));
   if (existsSync(dir) && readdirSync(dir).length > 0)
     return fail(`${dir} is there and not empty; choose another --dir`);
+  const inCheckout = isCheckout(resolve(dir, '../..'));
+  const from = options.from ?? (isCheckout(ROOT) && !inCheckout ? ROOT : undefined);
   let versionOf: (pkg: string) => string;
   try {
-    versionOf = versions(options.from, dir);
+    versionOf = versions(from, dir);
   } catch (error) {
     return fail(error instanceof Error ? error.message : String(error));
   }
@@ -40,7 +44,6 @@ export function create(kind: 'plugin' | 'irqchip', name: string, options: NewOpt
     mkdirSync(dirname(target), { recursive: true });
     writeFileSync(target, fill(readFileSync(join(template, file), 'utf8'), name, versionOf));
   }
-  const inCheckout = isCheckout(resolve(dir, '../..'));
   if (inCheckout) writeFileSync(join(dir, 'tsconfig.json'), workspaceConfig(dir));
   const to = relative(process.cwd(), dir) || '.';
   print(`created ${to}/`);
@@ -52,7 +55,11 @@ export function create(kind: 'plugin' | 'irqchip', name: string, options: NewOpt
   print('  npm run build && npm test');
   if (inCheckout)
     print(`and { "path": "packages/${name}" } belongs into the references of tsconfig.json, for builds of everything`);
-  print('Then make the spec yours, and let the kit tell what does not fit. docs/plugin-guide.md leads through it.');
+  else if (from === undefined)
+    print('(@doorbell packages that no registry has: give their npm pack tarballs by --from DIR)');
+  print('Then make the spec yours, and let the kit tell what does not fit.');
+  const guide = isCheckout(ROOT) ? relative(process.cwd(), join(ROOT, GUIDE)) : `${GUIDE} of the Doorbell repository`;
+  print(`The plugin guide leads through it: ${guide}`);
   return EXIT.ok;
 }
 

@@ -109,7 +109,7 @@ function refuse(build: Build, pair: Pair, nodes: readonly PlatformNode[], backen
 function windowTooSmall(platform: Platform, { victim, attacker }: Pair): Refusal | null {
   const [pci, iommu] = [platform.service(PCI), platform.service(IOMMU)];
   const [a, b] = [pci.get(victim.bdf), pci.get(attacker.bdf)];
-  const domain = iommu.createDomain({ type: 'unmanaged', devices: [a, b], name: 'shared' });
+  const domain = iommu.createDomain({ type: 'unmanaged', devices: [a, b], name: 'the shared domain' });
   for (const d of [a, b]) iommu.attach(d, domain);
   const { granule } = iommu.msiDemand([a, b], domain);
   const base = 0x800_0000;
