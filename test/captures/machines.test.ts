@@ -22,6 +22,7 @@ const MACHINES = {
   'arm-smmuv3-torn-down': 151,
   'arm-smmuv3-gicv4': 216,
   'arm-gicv2m': 198,
+  'arm-smmuv3-acpi': 138,
 } as const;
 
 describe.each(Object.entries(MACHINES))('%s', (name, count) => {
