@@ -99,6 +99,14 @@ describe('messages', () => {
     expect(r.platform.memoryModel.read32(AT.pending + 1024)).toBe(0);
   });
 
+  it('what is pending survives EnableLPIs going off and on, PTZ or not', () => {
+    const r = usual();
+    r.message(0, 0);
+    r.write(GICR, 0);
+    r.write(GICR, 1);
+    expect(r.gic.acknowledge(0)).toBe(8192);
+  });
+
   it('takes the most urgent first', () => {
     const r = usual();
     r.send(mapti(0, 1, 8193, 0));

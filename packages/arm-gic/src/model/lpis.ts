@@ -24,16 +24,14 @@ export class Lpis {
 
   constructor(private readonly memory: PhysicalMemory) {}
 
-  /** EnableLPIs 0 → 1: pending bits come from memory unless PTZ promises that they are zero. */
-  enable(ptz: boolean): void {
+  /** EnableLPIs 0 → 1: pending bits come from memory, also where PTZ promises that they are zero, as in QEMU. */
+  enable(): void {
     this.enabled = true;
     this.config.fill(-1);
     this.pendingBits.fill(0);
-    if (!ptz) {
-      for (let word = FIRST_LPI / 32; word < Math.min(this.limit, 65536) / 32; word++) {
-        const at = this.pendBase + 4 * word;
-        if (this.memory.has(at)) this.pendingBits[word] = this.memory.read32(at);
-      }
+    for (let word = FIRST_LPI / 32; word < Math.min(this.limit, 65536) / 32; word++) {
+      const at = this.pendBase + 4 * word;
+      if (this.memory.has(at)) this.pendingBits[word] = this.memory.read32(at);
     }
     this.rescan();
   }

@@ -102,10 +102,10 @@ export class Redistributor extends RegisterFile {
   }
 
   /** Puts LPI state in place from the registers, as after a restore. */
-  reload(enabled: boolean, pendingFromMemory: boolean): void {
+  reload(enabled: boolean): void {
     if (enabled) {
       this.aim();
-      this.lpis.enable(!pendingFromMemory);
+      this.lpis.enable();
     } else this.lpis.disable();
   }
 
@@ -129,7 +129,7 @@ export class Redistributor extends RegisterFile {
     }
     for (const { $ } of [GICR_CTLR, GICR_PROPBASER, GICR_PENDBASER])
       if (!words.has($.at)) problems.push(`${this.name}: ${$.name} is missing`);
-    this.reload((this.get(GICR_CTLR.$.at) & GICR_CTLR.EnableLPIs.mask) !== 0, true);
+    this.reload((this.get(GICR_CTLR.$.at) & GICR_CTLR.EnableLPIs.mask) !== 0);
     return problems;
   }
 
@@ -151,8 +151,7 @@ export class Redistributor extends RegisterFile {
 
   private control(enable: boolean): void {
     if (enable === this.lpis.enabled) return;
-    const ptz = (this.get(GICR_PENDBASER.$.at + 4) & (1 << 30)) !== 0;
-    this.reload(enable, !ptz);
+    this.reload(enable);
     this.o.changed();
   }
 
