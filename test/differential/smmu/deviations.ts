@@ -67,6 +67,13 @@ export const DEVIATIONS: readonly Deviation[] = [
     as: (c) => ({ ...c, descriptors: { ...c.descriptors, [c.leaf]: {} } }),
   },
   {
+    id: 'haft-unchecked',
+    citation: 'fact sheet §8: HAFT without HA is C_BAD_CD; QEMU 7.2 does not look at it',
+    field: 'CD.HAFT',
+    when: (c) => c.cd['HAFT'] === 1 && (c.cd['HA'] ?? 0) === 0,
+    as: (c) => ({ ...c, cd: { ...c.cd, HAFT: 0 } }),
+  },
+  {
     id: 's1cdmax-illegal',
     citation: 'fact sheet §15: C_BAD_STE although SSIDSIZE = 0',
     field: 'STE.S1CDMax',

@@ -41,6 +41,7 @@ export const ROWS: readonly (readonly [string, Partial<Config>])[] = [
   ['CD.ENDI = 1', CD({ ENDI: 1 })],
   ['CD.AA64 = 0', CD({ AA64: 0 })],
   ['CD.HA = 1', CD({ HA: 1 })],
+  ['CD.HAFT = 1 without HA', CD({ HAFT: 1 })],
   ['CD.HD = 1', CD({ HD: 1 })],
   ['CD.T0SZ = 15', CD({ T0SZ: 15 })],
   ['CD.T0SZ = 25, three levels', CD({ T0SZ: 25 })],
